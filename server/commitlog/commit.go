@@ -87,7 +87,7 @@ func (l *Log) dirtyValuesLocked() []byte {
 
 // commit writes a group, makes it durable under the policy and answers.
 func (l *Log) commit(group []pending, values []byte, putDone []func(error)) {
-	err := l.available()
+	waiting, err := l.available()
 	for err == nil && (len(group) > 0 || values != nil) {
 		var n int
 		var all bool
@@ -101,7 +101,9 @@ func (l *Log) commit(group []pending, values []byte, putDone []func(error)) {
 	}
 	if err != nil {
 		// Values need no care: the next segment begins with the whole table.
-		l.fail(err)
+		if !waiting {
+			l.fail(err)
+		}
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		for _, p := range group {
 			p.done(0, 0, err)
@@ -112,17 +114,18 @@ func (l *Log) commit(group []pending, values []byte, putDone []func(error)) {
 	}
 }
 
-// available makes sure that there is a segment to write to.
-func (l *Log) available() error {
+// available makes sure that there is a segment to write to. After a failure it tries
+// the disk only now and then; in between it answers the failure again, with waiting set.
+func (l *Log) available() (waiting bool, err error) {
 	if !l.abandoned {
-		return nil
+		return false, nil
 	}
 	if time.Now().Before(l.retryAt) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.failed
+		return true, l.failed
 	}
-	return l.roll(0)
+	return false, l.roll(0)
 }
 
 // probe lets a failed log recover although nobody publishes.
@@ -130,7 +133,7 @@ func (l *Log) probe() {
 	if !l.abandoned {
 		return
 	}
-	if err := l.available(); err != nil {
+	if waiting, err := l.available(); err != nil && !waiting {
 		l.fail(err)
 	}
 }
