@@ -6,7 +6,8 @@
 // first token begins with a dollar sign belong to the hub.
 //
 // A filter is a topic in which a token may be * (any one token) and the last
-// may be > (one or more tokens).
+// may be > (one or more tokens). A wildcard as first token does not match the
+// hub's own topics: $dead.> must be asked for by name.
 //
 // Everything here is a pure function and may be called concurrently.
 package topic
@@ -118,6 +119,9 @@ func hexValue(b byte) int {
 
 // Match reports whether the topic t fits the filter. Both must be valid.
 func Match(filter, t string) bool {
+	if Reserved(t) && !Reserved(filter) {
+		return false
+	}
 	for {
 		f, fRest, fMore := strings.Cut(filter, ".")
 		if f == ">" {
@@ -139,6 +143,9 @@ func Match(filter, t string) bool {
 
 // Covers reports whether every topic that fits inner fits outer too.
 func Covers(outer, inner string) bool {
+	if Reserved(inner) && !Reserved(outer) {
+		return false
+	}
 	for {
 		o, oRest, oMore := strings.Cut(outer, ".")
 		if o == ">" {

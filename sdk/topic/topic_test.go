@@ -68,6 +68,9 @@ func TestMatch(t *testing.T) {
 		{">", "a", true},
 		{"*.*.c", "a.b.c", true},
 		{"a.*.>", "a.b", false},
+		{">", "$dead.store", false},
+		{"*.store", "$dead.store", false},
+		{"$dead.*", "$dead.store", true},
 	} {
 		require.Equal(t, c.want, topic.Match(c.filter, c.topic), "%s on %s", c.filter, c.topic)
 	}

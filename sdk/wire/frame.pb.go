@@ -994,9 +994,9 @@ func (x *Subscribe) GetAfterSequence() uint64 {
 	return 0
 }
 
-// Consume joins a durable consumer and makes it where it does not exist. The
-// settings after filter count only when it is made; later ones that differ are
-// refused.
+// Consume joins a durable consumer and makes it where it does not exist. Another
+// filter than it was made with is refused; start counts only when it is made;
+// of the other settings the newest member's hold for all.
 type Consume struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Request           uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
@@ -1006,8 +1006,9 @@ type Consume struct {
 	StartSequence     uint64                 `protobuf:"varint,5,opt,name=start_sequence,json=startSequence,proto3" json:"start_sequence,omitempty"`
 	StartTimeUnixNano int64                  `protobuf:"fixed64,6,opt,name=start_time_unix_nano,json=startTimeUnixNano,proto3" json:"start_time_unix_nano,omitempty"`
 	AckWaitMs         uint32                 `protobuf:"varint,7,opt,name=ack_wait_ms,json=ackWaitMs,proto3" json:"ack_wait_ms,omitempty"`
-	MaxDeliver        uint32                 `protobuf:"varint,8,opt,name=max_deliver,json=maxDeliver,proto3" json:"max_deliver,omitempty"`
-	BackoffMs         []uint32               `protobuf:"varint,9,rep,packed,name=backoff_ms,json=backoffMs,proto3" json:"backoff_ms,omitempty"`
+	// 4294967295: without bound.
+	MaxDeliver uint32   `protobuf:"varint,8,opt,name=max_deliver,json=maxDeliver,proto3" json:"max_deliver,omitempty"`
+	BackoffMs  []uint32 `protobuf:"varint,9,rep,packed,name=backoff_ms,json=backoffMs,proto3" json:"backoff_ms,omitempty"`
 	// Bounds of what is delivered to this member and not yet answered.
 	MaxInFlight      uint32 `protobuf:"varint,10,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
 	MaxInFlightBytes uint64 `protobuf:"varint,11,opt,name=max_in_flight_bytes,json=maxInFlightBytes,proto3" json:"max_in_flight_bytes,omitempty"`

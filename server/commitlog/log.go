@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,7 +189,7 @@ func Open(dir string, o Options) (*Log, error) {
 	l := &Log{
 		dir: dir, o: o, lockFile: lockFile,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), next: make(chan prepared, 1),
-		values: map[string][]byte{}, dirty: map[string]struct{}{}, keep: math.MaxUint64,
+		values: map[string][]byte{}, dirty: map[string]struct{}{},
 	}
 	l.room = sync.NewCond(&l.mu)
 	if err := l.recover(); err != nil {
@@ -276,7 +275,8 @@ func (l *Log) Each(visit func(key string, value []byte)) {
 	}
 }
 
-// Keep tells retention to leave everything from sequence from on.
+// Keep tells retention to leave everything from sequence from on; until it is called
+// retention leaves everything.
 func (l *Log) Keep(from uint64) {
 	l.mu.Lock()
 	l.keep = from

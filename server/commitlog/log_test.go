@@ -3,6 +3,7 @@ package commitlog_test
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -156,6 +157,7 @@ func TestOutOfBoundsAppendIsRefused(t *testing.T) {
 func TestValuesOutliveSegments(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, commitlog.Options{MaxBytes: 1})
+	l.Keep(math.MaxUint64)
 	set := func(key, value string) {
 		done := make(chan error, 1)
 		var v []byte
