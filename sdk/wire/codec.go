@@ -352,12 +352,17 @@ func AppendPublishedRaw(dst, message []byte) []byte {
 
 // AppendPublish adds the Publish frame whose messages AppendPublished has made.
 func AppendPublish(dst []byte, request uint64, messages []byte) []byte {
-	size := protowire.SizeTag(publishRequest) + protowire.SizeVarint(request) + len(messages)
+	return append(AppendPublishHead(dst, request, len(messages)), messages...)
+}
+
+// AppendPublishHead adds the head of a Publish frame whose messages, made by
+// AppendPublished, take size bytes and must follow.
+func AppendPublishHead(dst []byte, request uint64, size int) []byte {
+	size += protowire.SizeTag(publishRequest) + protowire.SizeVarint(request)
 	dst = protowire.AppendTag(dst, framePublish, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(size))
 	dst = protowire.AppendTag(dst, publishRequest, protowire.VarintType)
-	dst = protowire.AppendVarint(dst, request)
-	return append(dst, messages...)
+	return protowire.AppendVarint(dst, request)
 }
 
 // AppendDelivery adds a message with its encoding as one of a Deliver's deliveries. The
