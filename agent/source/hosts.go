@@ -1,0 +1,49 @@
+package source
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+)
+
+// HostFilter lets only the readings of some hosts through.
+type HostFilter struct {
+	Source
+	hosts   []string
+	passed  atomic.Uint64
+	skipped atomic.Uint64
+}
+
+// OnlyHosts wraps a source. Names are compared exactly. No hosts at all mean that
+// nothing passes.
+func OnlyHosts(from Source, hosts []string) *HostFilter {
+	return &HostFilter{Source: from, hosts: hosts}
+}
+
+// Read reads on until a reading passes.
+func (f *HostFilter) Read(ctx context.Context) (Batch, error) {
+	for {
+		all, err := f.Source.Read(ctx)
+		if err != nil {
+			return Batch{}, err
+		}
+		var kept Batch
+		for i, r := range all.Readings {
+			if !slices.Contains(f.hosts, r.Host) {
+				f.skipped.Add(uint64(all.Rows[i]))
+				continue
+			}
+			f.passed.Add(uint64(all.Rows[i]))
+			kept.Add(r, all.Rows[i], all.Line(i))
+		}
+		if len(kept.Readings) > 0 {
+			return kept, nil
+		}
+	}
+}
+
+// Passed and Skipped count rows; both may be called concurrently with Read.
+func (f *HostFilter) Passed() uint64 { return f.passed.Load() }
+
+// Skipped is how many rows were of other hosts.
+func (f *HostFilter) Skipped() uint64 { return f.skipped.Load() }
