@@ -28,7 +28,7 @@ type outlet struct {
 	answers  []pendingAnswer
 	consumer *Consumer
 	epoch    string
-	last     uint64 // last sequence that came
+	last     uint64 // everything up to here has come, or was before the outlet
 	isOpen   bool
 	closed   bool
 }
@@ -167,6 +167,9 @@ func (c *Client) opened(f *wire.Subscribed) {
 	if x.isOpen && x.consumer == nil && !f.GetRecovered() && x.epoch == f.GetEpoch() && x.maxQueue > 0 && f.GetSequence() > x.last {
 		x.lost += f.GetSequence() - x.last // at most so many: not all of them need fit the filter
 		x.arrived.Signal()
+	}
+	if !x.isOpen || x.epoch != f.GetEpoch() {
+		x.last = f.GetSequence()
 	}
 	x.isOpen, x.epoch = true, f.GetEpoch()
 	x.answerOpening(nil)

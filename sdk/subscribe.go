@@ -49,7 +49,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, o SubscribeOption
 			Request: x.request, Filter: filter, ConflateMs: uint32(o.Conflate.Milliseconds()),
 			SendLast: o.SendLast, MaxQueue: uint32(o.MaxQueue),
 		}
-		if x.last > 0 && o.Conflate == 0 {
+		if x.isOpen && o.Conflate == 0 {
 			f.Epoch, f.AfterSequence = x.epoch, x.last
 		}
 		return &wire.Frame{Kind: &wire.Frame_Subscribe{Subscribe: f}}

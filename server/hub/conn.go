@@ -26,8 +26,7 @@ type conn struct {
 	since    time.Time
 	out      *outbox
 
-	kicked  atomic.Pointer[wire.Fault]
-	closing sync.WaitGroup // kick's close
+	kicked atomic.Pointer[kick]
 
 	// Set by Connect, before anybody else sees the connection.
 	name, publisher, client string
@@ -124,7 +123,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer c.hub.exit(c)
 	writer.Go(func() {
 		if err := c.write(writing); err != nil {
-			c.kick(err)
+			c.end(err)
 		}
 	})
 	err := c.read(ctx)
@@ -137,26 +136,33 @@ func (c *conn) serve(ctx context.Context) {
 	stop()
 	c.out.close()
 	writer.Wait()
-	if kicked := c.kicked.Load(); kicked != nil {
-		err = kicked
-	}
 	c.close(err)
 }
 
-// kick ends the connection from outside its reader. The first reason counts.
-func (c *conn) kick(err error) {
+// kick is why a connection was ended from outside its reader.
+type kick struct {
+	fault *wire.Fault // nil: it had ended by itself before
+	said  chan struct{}
+}
+
+// end ends the connection from outside its reader. The first reason counts.
+func (c *conn) end(err error) {
 	var fault *wire.Fault
 	if !errors.As(err, &fault) {
 		_ = c.ws.CloseNow() // its writer has failed: nothing can be said any more
 		return
 	}
-	if !c.kicked.CompareAndSwap(nil, fault) {
+	k := &kick{fault, make(chan struct{})}
+	if !c.kicked.CompareAndSwap(nil, k) {
 		return
 	}
 	c.unacked.close()
 	c.out.close()
 	// Closing waits for the client's answer, some seconds at most; serve waits for this.
-	c.closing.Go(func() { c.say(fault) })
+	go func() {
+		defer close(k.said)
+		c.say(fault)
+	}()
 }
 
 // handshake reads Connect and answers Welcome.
@@ -267,11 +273,12 @@ func (c *conn) send(f *wire.Frame) {
 func (c *conn) close(err error) {
 	c.out.close()
 	c.unacked.close()
-	c.closing.Wait()
 	var fault *wire.Fault
 	switch {
-	case c.kicked.Load() != nil:
-		fault = c.kicked.Load()
+	case !c.kicked.CompareAndSwap(nil, new(kick)):
+		k := c.kicked.Load()
+		<-k.said
+		fault = k.fault
 	case errors.As(err, &fault) && fault.Code.Closes():
 		c.say(fault)
 	case errors.As(err, &fault):

@@ -28,6 +28,7 @@ type consumer struct {
 	mu       sync.Mutex
 	settings settings
 	members  []*member
+	owners   map[uint64]owner // of topics with something in flight, by hash
 	inFlight inFlight
 	next     uint64 // first sequence not yet read from the log
 	dying    []burial
@@ -39,6 +40,12 @@ type consumer struct {
 type counts struct {
 	delivered, acked, redelivered, dead, lost uint64
 	last                                      uint64 // highest sequence delivered
+}
+
+// owner is the member that has a topic's messages in flight, and how many.
+type owner struct {
+	member *member
+	open   int
 }
 
 // settings are the newest member's.
@@ -67,6 +74,7 @@ type member struct {
 
 	open    int // in flight
 	bytes   int
+	left    bool
 	stalled bool   // let an ack wait run out and has answered nothing since
 	batch   []byte // deliveries that wait for the end of a step
 }
@@ -158,7 +166,7 @@ func (h *Hub) consumer(name, filter string, f *wire.Consume) (*consumer, error) 
 }
 
 func (h *Hub) newConsumer(name, filter string) *consumer {
-	return &consumer{hub: h, name: name, filter: filter, wake: make(chan struct{}, 1)}
+	return &consumer{hub: h, name: name, filter: filter, wake: make(chan struct{}, 1), owners: map[uint64]owner{}}
 }
 
 // startConsumer lets a consumer run. The caller holds h.mu, or nobody else has h yet.
@@ -302,6 +310,7 @@ func (c *consumer) leaseLocked(s *slot, m *member, now time.Time, raw []byte) {
 	c.inFlight.leaseLocked(s, now.Add(c.settings.ackWait))
 	m.open++
 	m.bytes += s.bytes
+	c.owners[s.hash] = owner{m, c.owners[s.hash].open + 1}
 	m.batch = wire.AppendDelivery(m.batch, s.sequence, s.attempt, s.unixNano, raw)
 	c.counts.delivered++
 	c.counts.last = max(c.counts.last, s.sequence)
@@ -333,9 +342,22 @@ func (c *consumer) flush() {
 	}
 }
 
-// pickLocked chooses the member for a topic: always the same, as long as the members
-// are, so that its messages stay in order. A stalled member gets nothing new.
+// disownLocked counts one message of a topic less in flight.
+func (c *consumer) disownLocked(hash uint64) {
+	o := c.owners[hash]
+	if o.open--; o.open <= 0 {
+		delete(c.owners, hash)
+		return
+	}
+	c.owners[hash] = o
+}
+
+// pickLocked chooses the member for a topic: the one that has messages of it in flight, so
+// that they stay in order; else one by its hash. A stalled member gets nothing new.
 func (c *consumer) pickLocked(hash uint64) *member {
+	if o := c.owners[hash]; o.member != nil && !o.member.stalled && !o.member.left {
+		return o.member
+	}
 	n := 0
 	for _, m := range c.members {
 		if !m.stalled {
@@ -417,6 +439,7 @@ func (c *consumer) take(sequence uint64, unixNano int64, raw []byte) error {
 func (c *consumer) leave(m *member) {
 	c.mu.Lock()
 	c.members = slices.DeleteFunc(c.members, func(x *member) bool { return x == m })
+	m.left = true
 	now := time.Now()
 	c.inFlight.eachLocked(func(s *slot) {
 		if s.state == leased && s.member == m {

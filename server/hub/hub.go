@@ -347,7 +347,7 @@ func (h *Hub) Close() error {
 	h.closed, h.draining = true, true
 	h.mu.Unlock()
 	for _, c := range h.connections() {
-		c.kick(wire.Faultf(wire.Draining, "the hub is going down"))
+		c.end(wire.Faultf(wire.Draining, "the hub is going down"))
 	}
 	h.door.close()
 	h.serving.Wait()

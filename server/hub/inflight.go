@@ -226,6 +226,7 @@ func (s *slot) releaseLocked() {
 	}
 	s.member.open--
 	s.member.bytes -= s.bytes
+	s.member.consumer.disownLocked(s.hash)
 	s.member = nil
 }
 

@@ -198,11 +198,14 @@ func (c *conn) subscribe(f *wire.Subscribe) error {
 	return nil
 }
 
+// maxResume bounds the sequences that are looked through for a subscription that resumes.
+const maxResume = 1 << 18
+
 // missed reads what fits s from the log, after one sequence and up to another. It is not
 // recovered if the log or the subscription's queue does not hold all of it.
 func (h *Hub) missed(s *subscription, after, upTo uint64) (missed [][]byte, recovered bool) {
 	first, _ := h.log.Bounds()
-	if after+1 < first || after > upTo {
+	if after+1 < first || after > upTo || upTo-after > maxResume {
 		return nil, false
 	}
 	bytes, tooMuch := 0, false

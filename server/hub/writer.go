@@ -97,7 +97,7 @@ func (c *conn) writeFrame(ctx context.Context, frame []byte) error {
 func (c *conn) ping(now time.Time) {
 	silent := now.Sub(time.Unix(0, c.heard.Load()))
 	if silent > 2*c.hub.o.PingInterval {
-		c.kick(wire.Faultf(wire.IdleTimeout, "nothing heard for %s", silent.Round(time.Second)))
+		c.end(wire.Faultf(wire.IdleTimeout, "nothing heard for %s", silent.Round(time.Second)))
 		return
 	}
 	c.send(&wire.Frame{Kind: &wire.Frame_Ping{Ping: &wire.Ping{Nonce: uint64(now.UnixNano())}}})
