@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"os"
@@ -20,10 +21,10 @@ func frameNames(proto string) []string {
 	return names
 }
 
-// fieldNames finds the fields of a .proto file's messages.
+// fieldNames finds the fields of a .proto file's messages, those of a oneof left out.
 func fieldNames(proto string) []string {
 	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^\s+(?:repeated\s+)?[\w.<>, ]+\s(\w+)\s*=\s*\d+;`).FindAllStringSubmatch(proto, -1) {
+	for _, match := range regexp.MustCompile(`(?m)^  \w[\w.<>, ]* (\w+)\s*=\s*\d+;`).FindAllStringSubmatch(proto, -1) {
 		names = append(names, match[1])
 	}
 	return names
@@ -66,6 +67,38 @@ func Protocol(description, proto string, codes Source) []Finding {
 		if !row.MatchString(description) {
 			missing("code", number+" "+name)
 		}
+	}
+	return found
+}
+
+// Dumps checks that each block of a description that begins with ```hex NAME has the
+// bytes of the good vector of that name. What follows the bytes on a line, after two
+// spaces, is explanation.
+func Dumps(description string, vectors []byte) []Finding {
+	var known struct {
+		Good []struct{ Name, Hex string }
+	}
+	if err := json.Unmarshal(vectors, &known); err != nil {
+		return []Finding{{"sdk/wire/testdata/vectors.json", err.Error()}}
+	}
+	want := map[string]string{}
+	for _, v := range known.Good {
+		want[v.Name] = v.Hex
+	}
+	var found []Finding
+	blocks := regexp.MustCompile("(?ms)^```hex ([^\n]*)\n(.*?)^```").FindAllStringSubmatch(description, -1)
+	for _, block := range blocks {
+		var got strings.Builder
+		for _, line := range strings.Split(block[2], "\n") {
+			bytes, _, _ := strings.Cut(line, "  ")
+			got.WriteString(strings.ReplaceAll(bytes, " ", ""))
+		}
+		if got.String() != want[block[1]] {
+			found = append(found, Finding{"docs/protocol.md", fmt.Sprintf("the bytes of %q are not the golden vector's", block[1])})
+		}
+	}
+	if len(blocks) == 0 {
+		found = append(found, Finding{"docs/protocol.md", "shows no frame as bytes"})
 	}
 	return found
 }

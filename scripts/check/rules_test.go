@@ -89,7 +89,7 @@ func TestCodeRules(t *testing.T) {
 	sleeping := "package x\nimport `time`\nfunc f() { time.Sleep(1) }"
 	assert.Len(t, check.Sleeps(source(t, "x_test.go", sleeping)), 1)
 	assert.Empty(t, check.Sleeps(source(t, "x.go", sleeping)))
-	bubble := "package x\nimport (`testing/synctest`; `time`)\nfunc f() { synctest.Test(nil, func() { time.Sleep(1) }) }"
+	bubble := "package x\nimport (\"testing/synctest\"; \"time\")\nfunc f() { synctest.Test(nil, func() { time.Sleep(1) }) }"
 	assert.Empty(t, check.Sleeps(source(t, "x_test.go", bubble)))
 	assert.Len(t, check.Inits(source(t, "x.go", "package x\nfunc init() {}")), 1)
 	assert.Empty(t, check.Inits(source(t, "x.go", "package x\ntype t int\nfunc (t) init() {}")))
@@ -125,6 +125,14 @@ func TestProtocolRule(t *testing.T) {
 	for _, word := range []string{"`Ack`", "`ranges`", "`START_ALL`", "101", "BadTopic"} {
 		assert.Len(t, check.Protocol(strings.Replace(full, word, "", 1), proto, codes), 1, word)
 	}
+}
+
+func TestDumpRule(t *testing.T) {
+	vectors := []byte(`{"good": [{"name": "go", "hex": "0a02"}]}`)
+	assert.Empty(t, check.Dumps("```hex go\n0a         first\n02\n```\n", vectors))
+	assert.Len(t, check.Dumps("```hex go\n0a 03  first\n```\n", vectors), 1)
+	assert.Len(t, check.Dumps("```hex stop\n0a 02\n```\n", vectors), 1)
+	assert.Len(t, check.Dumps("nothing", vectors), 1)
 }
 
 func TestLinkRule(t *testing.T) {

@@ -64,6 +64,7 @@ func TestFiles(t *testing.T) {
 
 func TestProtocolIsDescribed(t *testing.T) {
 	description := read(t, "docs/protocol.md")
+	report(t, check.Dumps(description, []byte(read(t, "sdk/wire/testdata/vectors.json"))))
 	for _, source := range sources(t) {
 		if source.Path == "sdk/wire/codes.go" {
 			report(t, check.Protocol(description, read(t, "sdk/wire/frame.proto"), source))
