@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -240,7 +241,7 @@ func (c *Client) acknowledge(ack *wire.PubAck) {
 		return
 	}
 	f := c.sent[at]
-	c.sent = append(c.sent[:at:at], c.sent[at+1:]...)
+	c.sent = slices.Delete(c.sent, at, at+1)
 	results, again := f.results(ack)
 	var finished []*submission
 	offset := 0

@@ -65,7 +65,11 @@ func (c *consumer) answerLocked(m *member, s *slot, a answer, now time.Time) {
 		c.counts.acked++
 		c.dirty = true
 	case naked:
-		c.failLocked(s, "nak", now, a.delay)
+		delay := a.delay
+		if delay == 0 {
+			delay = c.backoffLocked(int(s.attempt))
+		}
+		c.failLocked(s, "nak", now, delay)
 	case termed:
 		c.condemnLocked(s, a.reason)
 	case progressed:
@@ -79,9 +83,6 @@ func (c *consumer) failLocked(s *slot, how string, now time.Time, delay time.Dur
 	if c.settings.maxDeliver > 0 && int(s.attempt) >= c.settings.maxDeliver {
 		c.condemnLocked(s, fmt.Sprintf("delivered %d times, the last ended by %s", s.attempt, how))
 		return
-	}
-	if delay == 0 {
-		delay = c.backoffLocked(int(s.attempt))
 	}
 	c.inFlight.waitLocked(s, now.Add(delay))
 }
@@ -99,16 +100,19 @@ func (c *consumer) backoffLocked(attempt int) time.Duration {
 func (c *consumer) expireLocked(now time.Time) {
 	for s := c.inFlight.expiredLocked(now); s != nil; s = c.inFlight.expiredLocked(now) {
 		s.member.stalled = true
-		c.failLocked(s, "its ack wait running out", now, time.Nanosecond)
+		c.failLocked(s, "its ack wait running out", now, 0)
 	}
 }
 
 // dueLocked takes the redeliveries whose time has come and for which there is somebody.
 func (c *consumer) dueLocked(now time.Time) (due []uint64) {
-	if len(c.members) == 0 {
+	w := &c.inFlight.waiting
+	if len(c.members) == 0 || w.Len() == 0 || (*w)[0].at.After(now) {
 		return nil
 	}
-	w := &c.inFlight.waiting
+	for _, m := range c.members {
+		m.owed = false
+	}
 	for w.Len() > 0 && !(*w)[0].at.After(now) && len(due) < defaultInFlight {
 		due = append(due, heap.Pop(w).(wait).sequence)
 	}
@@ -130,6 +134,9 @@ func (c *consumer) redeliver(sequence uint64) {
 	}
 	m := c.pickLocked(s.hash)
 	if m == nil || m.open > 0 && m.open >= m.maxOpen {
+		if m != nil {
+			m.owed = true
+		}
 		heap.Push(&c.inFlight.waiting, wait{sequence, time.Now().Add(saveEvery)})
 		return
 	}

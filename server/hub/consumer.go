@@ -75,6 +75,7 @@ type member struct {
 	open    int // in flight
 	bytes   int
 	left    bool
+	owed    bool   // a redelivery waits for room: nothing new before it
 	stalled bool   // let an ack wait run out and has answered nothing since
 	batch   []byte // deliveries that wait for the end of a step
 }
@@ -280,11 +281,13 @@ func (c *consumer) deliver() bool {
 	given := 0
 	for _, f := range c.ahead {
 		if c.inFlight.answeredLocked(f.sequence) {
+			// It keeps a slot, so that another restart knows it too.
+			c.inFlight.doneLocked(c.inFlight.addLocked(f.sequence, f.unixNano, f.hash, len(f.raw)))
 			given++
 			continue
 		}
 		m := c.pickLocked(f.hash)
-		if m == nil || c.inFlight.fullLocked() || m.open > 0 && (m.open >= m.maxOpen || m.bytes+len(f.raw) > m.maxBytes) {
+		if m == nil || m.owed || c.inFlight.fullLocked() || m.open > 0 && (m.open >= m.maxOpen || m.bytes+len(f.raw) > m.maxBytes) {
 			break
 		}
 		s := c.inFlight.addLocked(f.sequence, f.unixNano, f.hash, len(f.raw))
