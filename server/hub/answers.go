@@ -107,7 +107,7 @@ func (c *consumer) expireLocked(now time.Time) {
 // dueLocked takes the redeliveries whose time has come and for which there is somebody.
 func (c *consumer) dueLocked(now time.Time) (due []uint64) {
 	w := &c.inFlight.waiting
-	if len(c.members) == 0 || w.Len() == 0 || (*w)[0].at.After(now) {
+	if len(c.members) == 0 || c.paused || w.Len() == 0 || (*w)[0].at.After(now) {
 		return nil
 	}
 	for _, m := range c.members {
@@ -121,7 +121,7 @@ func (c *consumer) dueLocked(now time.Time) (due []uint64) {
 
 // redeliver reads a message from the log again and gives it to a member.
 func (c *consumer) redeliver(sequence uint64) {
-	raw, found := c.hub.readMessage(sequence)
+	raw, _, found := c.hub.readMessage(sequence)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.inFlight.findLocked(sequence)
@@ -153,14 +153,14 @@ func (c *consumer) loseLocked(s *slot) {
 }
 
 // readMessage reads one encoded message from the log.
-func (h *Hub) readMessage(sequence uint64) (raw []byte, found bool) {
-	err := h.log.Read(sequence, 1, func(first uint64, count int, _ int64, body []byte) bool {
+func (h *Hub) readMessage(sequence uint64) (raw []byte, unixNano int64, found bool) {
+	err := h.log.Read(sequence, 1, func(first uint64, count int, at int64, body []byte) bool {
 		if first > sequence {
 			return false
 		}
 		err := eachMessage(body, func(_ []byte, i int, message []byte) error {
 			if first+uint64(i) == sequence {
-				raw, found = append([]byte(nil), message...), true
+				raw, unixNano, found = append([]byte(nil), message...), at, true
 			}
 			return nil
 		})
@@ -169,7 +169,7 @@ func (h *Hub) readMessage(sequence uint64) (raw []byte, found bool) {
 	if err != nil {
 		h.o.Logger.Error("read message from the log", "seq", sequence, "err", err)
 	}
-	return raw, found
+	return raw, unixNano, found
 }
 
 // burial is a message on its way to the dead letters.
@@ -189,27 +189,36 @@ func (c *consumer) condemnLocked(s *slot, reason string) {
 	c.dying = append(c.dying, burial{s.sequence, s.attempt, reason})
 }
 
+// Headers of a dead letter, beside the message's own.
+const (
+	headerReason     = "gpupulse-reason"
+	headerConsumer   = "gpupulse-consumer"
+	headerTopic      = "gpupulse-topic"
+	headerSequence   = "gpupulse-sequence"
+	headerDeliveries = "gpupulse-deliveries"
+)
+
 // bury copies a message to the dead letters; only when it is safe there is the original
 // answered.
 func (c *consumer) bury(b burial) {
-	raw, found := c.hub.readMessage(b.sequence)
+	raw, _, found := c.hub.readMessage(b.sequence)
 	m, err := wire.ParseMessage(raw)
 	if !found || err != nil {
-		c.buried(b.sequence, false)
+		c.buried(b.sequence, 0)
 		return
 	}
 	headers := map[string]string{}
 	m.EachHeader(func(name, value string) { headers[name] = value })
 	maps.Copy(headers, map[string]string{
-		"gpupulse-reason":     b.reason,
-		"gpupulse-consumer":   c.name,
-		"gpupulse-topic":      string(m.Topic),
-		"gpupulse-sequence":   strconv.FormatUint(b.sequence, 10),
-		"gpupulse-deliveries": strconv.FormatUint(uint64(b.attempt), 10),
+		headerReason:     b.reason,
+		headerConsumer:   c.name,
+		headerTopic:      string(m.Topic),
+		headerSequence:   strconv.FormatUint(b.sequence, 10),
+		headerDeliveries: strconv.FormatUint(uint64(b.attempt), 10),
 	})
 	p := c.hub.newPublication("", len(raw), func(ack *wire.PubAck) {
 		if len(ack.GetExceptions()) == 0 {
-			c.buried(b.sequence, true)
+			c.buried(b.sequence, ack.GetFirstSequence())
 			return
 		}
 		time.AfterFunc(time.Second, func() {
@@ -223,10 +232,14 @@ func (c *consumer) bury(b burial) {
 	c.hub.submit(p)
 }
 
-func (c *consumer) buried(sequence uint64, kept bool) {
+// buried ends a message whose dead letter is safe at sequence as; 0 if there was nothing
+// left to bury.
+func (c *consumer) buried(sequence, as uint64) {
 	c.mu.Lock()
 	if s := c.inFlight.findLocked(sequence); s != nil && s.state == dead {
-		if kept {
+		if as > 0 {
+			c.deadAt = append(c.deadAt, as)
+			c.deadAt = c.deadAt[max(0, len(c.deadAt)-maxDeadLetters):]
 			c.inFlight.doneLocked(s)
 			c.inFlight.settleLocked()
 			c.counts.dead++
@@ -253,6 +266,8 @@ type remembered struct {
 	MaxDeliver int               `json:"max_deliver"`
 	Backoff    []time.Duration   `json:"backoff,omitempty"`
 	Dead       uint64            `json:"dead"`
+	DeadAt     []uint64          `json:"dead_at,omitempty"`
+	Paused     bool              `json:"paused,omitempty"`
 	Acked      uint64            `json:"acked"`
 }
 
@@ -266,7 +281,7 @@ func (c *consumer) save(now time.Time) {
 func (c *consumer) saveLocked(now time.Time) {
 	r := remembered{
 		Filter: c.filter, AckWait: c.settings.ackWait, MaxDeliver: c.settings.maxDeliver, Backoff: c.settings.backoff,
-		Dead: c.counts.dead, Acked: c.counts.acked,
+		Dead: c.counts.dead, DeadAt: c.deadAt, Paused: c.paused, Acked: c.counts.acked,
 	}
 	r.Floor, r.Spans, r.Attempts = c.inFlight.stateLocked()
 	value, err := json.Marshal(r)
@@ -290,5 +305,6 @@ func (h *Hub) restoreConsumer(name string, value []byte) (*consumer, error) {
 	c.inFlight.attempts = r.Attempts
 	c.next = r.Floor + 1
 	c.counts.dead, c.counts.acked = r.Dead, r.Acked
+	c.deadAt, c.paused = r.DeadAt, r.Paused
 	return c, nil
 }

@@ -20,6 +20,7 @@ type consumer struct {
 	name   string
 	filter string
 	wake   chan struct{}
+	ended  chan struct{} // run has returned
 
 	// Owned by run: what has been read and not yet been given to a member.
 	ahead    []fetched
@@ -32,6 +33,10 @@ type consumer struct {
 	inFlight inFlight
 	next     uint64 // first sequence not yet read from the log
 	dying    []burial
+	deadAt   []uint64 // sequences of the dead letters that are listed
+	reset    *restart
+	paused   bool
+	deleted  bool
 	dirty    bool
 	saved    time.Time
 	counts   counts
@@ -167,7 +172,7 @@ func (h *Hub) consumer(name, filter string, f *wire.Consume) (*consumer, error) 
 }
 
 func (h *Hub) newConsumer(name, filter string) *consumer {
-	return &consumer{hub: h, name: name, filter: filter, wake: make(chan struct{}, 1), owners: map[uint64]owner{}}
+	return &consumer{hub: h, name: name, filter: filter, wake: make(chan struct{}, 1), ended: make(chan struct{}), owners: map[uint64]owner{}}
 }
 
 // startConsumer lets a consumer run. The caller holds h.mu, or nobody else has h yet.
@@ -226,10 +231,15 @@ func (c *consumer) signal() {
 
 // run delivers until ctx ends.
 func (c *consumer) run(ctx context.Context) {
+	defer close(c.ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		timer.Reset(c.step(time.Now()))
+		wait, deleted := c.step(time.Now())
+		if deleted {
+			return
+		}
+		timer.Reset(wait)
 		select {
 		case <-c.wake:
 		case <-timer.C:
@@ -240,9 +250,15 @@ func (c *consumer) run(ctx context.Context) {
 	}
 }
 
-// step does all that can be done now and tells how long to wait for the next deadline.
-func (c *consumer) step(now time.Time) time.Duration {
+// step does all that can be done now and tells how long to wait for the next deadline, or
+// that there is nothing more to do ever.
+func (c *consumer) step(now time.Time) (wait time.Duration, deleted bool) {
 	c.mu.Lock()
+	if c.deleted {
+		c.mu.Unlock()
+		return 0, true
+	}
+	c.applyResetLocked()
 	c.expireLocked(now)
 	due := c.dueLocked(now)
 	dying := c.dying
@@ -259,7 +275,7 @@ func (c *consumer) step(now time.Time) time.Duration {
 	c.flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wait := c.inFlight.untilLocked(now)
+	wait = c.inFlight.untilLocked(now)
 	if c.dirty {
 		if since := now.Sub(c.saved); since >= saveEvery {
 			c.saveLocked(now)
@@ -267,7 +283,7 @@ func (c *consumer) step(now time.Time) time.Duration {
 			wait = min(wait, saveEvery-since)
 		}
 	}
-	return wait
+	return wait, false
 }
 
 // deliver gives read messages to members. It reports whether there may be more to do.
@@ -277,6 +293,9 @@ func (c *consumer) deliver() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.paused {
+		return false
+	}
 	now := time.Now()
 	given := 0
 	for _, f := range c.ahead {
@@ -389,10 +408,10 @@ func (c *consumer) pickLocked(hash uint64) *member {
 // read fills the read-ahead buffer. It reports whether the log had anything new.
 func (c *consumer) read() bool {
 	c.mu.Lock()
-	from, members := c.next, len(c.members)
+	from, idle := c.next, len(c.members) == 0 || c.paused
 	c.mu.Unlock()
 	_, last := c.hub.log.Bounds()
-	if members == 0 || from > last {
+	if idle || from > last {
 		return false
 	}
 	c.ahead, c.aheadBuf = c.ahead[:0], c.aheadBuf[:0]

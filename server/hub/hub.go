@@ -200,6 +200,9 @@ func (h *Hub) keep() {
 	for _, c := range h.consumers {
 		c.mu.Lock()
 		from = min(from, c.inFlight.floorLocked()+1)
+		if len(c.deadAt) > 0 {
+			from = min(from, c.deadAt[0])
+		}
 		c.mu.Unlock()
 	}
 	h.log.Keep(from)

@@ -126,6 +126,8 @@ type ConsumerInfo struct {
 	LagSeconds  float64 `json:"lag_seconds"` // age of the oldest message that is not answered
 	AckWaitMs   int64   `json:"ack_wait_ms"`
 	MaxDeliver  int     `json:"max_deliver"` // 0: without bound
+	Paused      bool    `json:"paused"`
+	DeadListed  int     `json:"dead_letters_listed"` // can be replayed or purged
 }
 
 // Consumers lists the durable consumers by name.
@@ -151,7 +153,7 @@ func (c *consumer) info(now time.Time) ConsumerInfo {
 	info := ConsumerInfo{
 		Consumer: c.name, Filter: c.filter, Floor: f.floorLocked(), Delivered: max(c.counts.last, f.floorLocked()),
 		InFlight: f.open, Acked: c.counts.acked, Redelivered: c.counts.redelivered, DeadLetters: c.counts.dead,
-		Lost: c.counts.lost, Members: len(c.members), AckWaitMs: c.settings.ackWait.Milliseconds(), MaxDeliver: c.settings.maxDeliver,
+		Paused: c.paused, DeadListed: len(c.deadAt), Lost: c.counts.lost, Members: len(c.members), AckWaitMs: c.settings.ackWait.Milliseconds(), MaxDeliver: c.settings.maxDeliver,
 	}
 	if last > f.scanned {
 		info.Pending = last - f.scanned
