@@ -22,6 +22,7 @@ type settings struct {
 	Listen  string        `help:"Address and port." default:"127.0.0.1:8080"`
 	AckWait time.Duration `help:"Time to answer a message." default:"30s"`
 	MaxSize cmdline.Bytes `help:"Size of the log." default:"10GiB"`
+	DataDir string        `help:"Directory." default:"./data" placeholder:"DIR"`
 	Hosts   []string      `help:"Only these hosts."`
 	Loop    bool          `help:"Again and again." env:"AGAIN"`
 	Rate    float64       `help:"Rows per second." default:"0"`
@@ -77,7 +78,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 }
 
 func TestEveryKindOfValueFromEverywhere(t *testing.T) {
-	want := settings{Listen: "[::1]:9", AckWait: 36 * time.Hour, MaxSize: 64 << 10, Hosts: []string{"a", "b"}, Loop: true, Rate: 0.5}
+	want := settings{DataDir: "./data", Listen: "[::1]:9", AckWait: 36 * time.Hour, MaxSize: 64 << 10, Hosts: []string{"a", "b"}, Loop: true, Rate: 0.5}
 	fromFile := "# of the demo\nlisten: '[::1]:9'\nack-wait: 1d12h\nmax-size: 64KiB\nhosts: [a, b]\nloop: true\nrate: 0.5\n"
 	fromEnv := map[string]string{
 		"GPUPULSE_LISTEN": "[::1]:9", "GPUPULSE_ACK_WAIT": "1d12h", "GPUPULSE_MAX_SIZE": "64KiB",
@@ -170,7 +171,7 @@ func TestHelpShowsDefaultsUnitsAndTwins(t *testing.T) {
 	p := program(nil, "--help")
 	assert.PanicsWithValue(t, exited(0), func() { _, _ = p.Parse(&settings{}) })
 	help := p.Stdout.(*bytes.Buffer).String()
-	for _, want := range []string{`--listen="127.0.0.1:8080"`, "--ack-wait=30s", "--max-size=10GiB", "$GPUPULSE_ACK_WAIT", "$AGAIN", "$LOG_LEVEL", "Shows the settings."} {
+	for _, want := range []string{`--listen="127.0.0.1:8080"`, "--ack-wait=30s", "--max-size=10GiB", "$GPUPULSE_ACK_WAIT", "$AGAIN", "$LOG_LEVEL", "Shows the settings.", "--data-dir=DIR", "Default: ./data."} {
 		assert.Contains(t, help, want)
 	}
 }

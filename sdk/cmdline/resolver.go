@@ -83,12 +83,17 @@ func (r *resolver) envNames(flag string) []string {
 	return slices.Concat([]string{own}, r.aliases[flag])
 }
 
-// describe is a flag's line in the help, with its names in the environment.
+// describe is a flag's line in the help, with its names in the environment. A flag with
+// a placeholder shows that in place of its default, which therefore follows here.
 func (r *resolver) describe(value *kong.Value) string {
 	if value.Flag == nil || !fromElsewhere(value.Name) {
 		return value.Help
 	}
-	return value.Help + " ($" + strings.Join(r.envNames(value.Name), ", $") + ")"
+	help := value.Help
+	if value.HasDefault && value.Default != "" && value.Flag.PlaceHolder != "" && value.Flag.PlaceHolder != value.Default {
+		help += " Default: " + value.Default + "."
+	}
+	return help + " ($" + strings.Join(r.envNames(value.Name), ", $") + ")"
 }
 
 // fromElsewhere tells whether a flag has twins outside the command line.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -103,6 +104,7 @@ func (c *connection) whyNot(ctx context.Context, address string, err error) erro
 		err = cause
 	}
 	var fault *wire.Fault
+	var network *net.OpError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
@@ -110,6 +112,8 @@ func (c *connection) whyNot(ctx context.Context, address string, err error) erro
 		return fmt.Errorf("the server at %s refused: %w", address, fault)
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %v", c.Timeout)
+	case errors.As(err, &network):
+		err = network // what stands around it repeats the address
 	}
 	return &unreachableError{address, err}
 }
