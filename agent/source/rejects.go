@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -102,7 +103,7 @@ const maxDetailBytes = 160
 
 func clip(text string) string {
 	if len(text) <= maxDetailBytes {
-		return text
+		return strings.Clone(text) // which may be a piece of a large row
 	}
 	cut := maxDetailBytes
 	for cut > 0 && text[cut]&0xC0 == 0x80 { // not inside a rune
