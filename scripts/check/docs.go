@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"os"
@@ -72,18 +73,21 @@ func Protocol(description, proto string, codes Source) []Finding {
 }
 
 // Dumps checks that each block of a description that begins with ```hex NAME has the
-// bytes of the good vector of that name. What follows the bytes on a line, after two
+// bytes of the good frame of that name, or ```hex reading NAME of that reading. What follows the bytes on a line, after two
 // spaces, is explanation.
-func Dumps(description string, vectors []byte) []Finding {
-	var known struct {
-		Good []struct{ Name, Hex string }
-	}
-	if err := json.Unmarshal(vectors, &known); err != nil {
-		return []Finding{{"sdk/wire/testdata/vectors.json", err.Error()}}
+func Dumps(description string, frames, readings []byte) []Finding {
+	type vector struct{ Name, Hex string }
+	var known struct{ Good []vector }
+	var payloads []vector
+	if err := errors.Join(json.Unmarshal(frames, &known), json.Unmarshal(readings, &payloads)); err != nil {
+		return []Finding{{"golden vectors", err.Error()}}
 	}
 	want := map[string]string{}
 	for _, v := range known.Good {
 		want[v.Name] = v.Hex
+	}
+	for _, v := range payloads {
+		want["reading "+v.Name] = v.Hex
 	}
 	var found []Finding
 	blocks := regexp.MustCompile("(?ms)^```hex ([^\n]*)\n(.*?)^```").FindAllStringSubmatch(description, -1)

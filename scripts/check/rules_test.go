@@ -128,11 +128,12 @@ func TestProtocolRule(t *testing.T) {
 }
 
 func TestDumpRule(t *testing.T) {
-	vectors := []byte(`{"good": [{"name": "go", "hex": "0a02"}]}`)
-	assert.Empty(t, check.Dumps("```hex go\n0a         first\n02\n```\n", vectors))
-	assert.Len(t, check.Dumps("```hex go\n0a 03  first\n```\n", vectors), 1)
-	assert.Len(t, check.Dumps("```hex stop\n0a 02\n```\n", vectors), 1)
-	assert.Len(t, check.Dumps("nothing", vectors), 1)
+	frames, readings := []byte(`{"good": [{"name": "go", "hex": "0a02"}]}`), []byte(`[{"name": "x", "hex": "ff"}]`)
+	assert.Empty(t, check.Dumps("```hex go\n0a         first\n02\n```\n", frames, readings))
+	assert.Len(t, check.Dumps("```hex go\n0a 03  first\n```\n", frames, readings), 1)
+	assert.Len(t, check.Dumps("```hex stop\n0a 02\n```\n", frames, readings), 1)
+	assert.Empty(t, check.Dumps("```hex reading x\nff\n```\n", frames, readings))
+	assert.Len(t, check.Dumps("nothing", frames, readings), 1)
 }
 
 func TestLinkRule(t *testing.T) {

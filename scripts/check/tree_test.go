@@ -64,7 +64,7 @@ func TestFiles(t *testing.T) {
 
 func TestProtocolIsDescribed(t *testing.T) {
 	description := read(t, "docs/protocol.md")
-	report(t, check.Dumps(description, []byte(read(t, "sdk/wire/testdata/vectors.json"))))
+	report(t, check.Dumps(description, []byte(read(t, "sdk/wire/testdata/vectors.json")), []byte(read(t, "sdk/telemetry/testdata/readings.json"))))
 	for _, source := range sources(t) {
 		if source.Path == "sdk/wire/codes.go" {
 			report(t, check.Protocol(description, read(t, "sdk/wire/frame.proto"), source))
