@@ -32,7 +32,8 @@ type catalogue struct {
 	// The writer's own.
 	epochs        map[string]uint32
 	descriptorIDs map[telemetry.Descriptor]uint32
-	schemaIDs     map[string]uint32 // by the schema's record
+	sharedIDs     map[*telemetry.Descriptor]uint32 // of telemetry's catalogue, which are looked up most
+	schemaIDs     map[string]uint32                // by the schema's record
 	next          ids
 	unwritten     map[string][]byte
 }
@@ -59,6 +60,7 @@ func newCatalogue() *catalogue {
 		schemas:       make(map[uint32]*schema),
 		epochs:        make(map[string]uint32),
 		descriptorIDs: make(map[telemetry.Descriptor]uint32),
+		sharedIDs:     make(map[*telemetry.Descriptor]uint32),
 		schemaIDs:     make(map[string]uint32),
 		next:          ids{epoch: 1, gpu: 1, descriptor: 1, schema: 1, labels: 1},
 		unwritten:     make(map[string][]byte),
@@ -155,9 +157,26 @@ func (c *catalogue) loadDescriptor(_ *badger.Txn, id uint32, record []byte) erro
 	if err != nil {
 		return fmt.Errorf("descriptor %d: %w", id, err)
 	}
-	c.descriptors[id], c.descriptorIDs[*d] = d, id
+	c.descriptors[id] = d
+	c.name(d, id)
 	c.next.descriptor = max(c.next.descriptor, id+1)
 	return nil
+}
+
+// name makes a descriptor's number findable.
+func (c *catalogue) name(d *telemetry.Descriptor, id uint32) {
+	c.descriptorIDs[*d] = id
+	if shared, ok := telemetry.ByNumber(d.Number); ok && shared == d {
+		c.sharedIDs[d] = id
+	}
+}
+
+func (c *catalogue) descriptorID(d *telemetry.Descriptor) (uint32, bool) {
+	if id, ok := c.sharedIDs[d]; ok {
+		return id, true
+	}
+	id, ok := c.descriptorIDs[*d]
+	return id, ok
 }
 
 func (c *catalogue) loadSchema(_ *badger.Txn, id uint32, record []byte) error {

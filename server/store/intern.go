@@ -64,7 +64,7 @@ func (t *transaction) gpu(uuid string) (*gpu, error) {
 
 // descriptor returns a descriptor's number.
 func (t *transaction) descriptor(d *telemetry.Descriptor) (uint32, error) {
-	if id, ok := t.cat.descriptorIDs[*d]; ok {
+	if id, ok := t.cat.descriptorID(d); ok {
 		return id, nil
 	}
 	record, err := encodeDescriptor(d)
@@ -81,7 +81,7 @@ func (t *transaction) descriptor(d *telemetry.Descriptor) (uint32, error) {
 	t.cat.mu.Lock()
 	t.cat.descriptors[id] = kept
 	t.cat.mu.Unlock()
-	t.cat.descriptorIDs[*kept] = id
+	t.cat.name(kept, id)
 	return id, t.note(idKey(nil, prefixDescriptor, id), record)
 }
 

@@ -50,9 +50,9 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 			defer s.cat.mu.RUnlock()
 			return float64(len(s.cat.gpus))
 		}),
-		gauge("size_bytes", "Bytes on disk, as of the last minute.", func() float64 {
-			lsm, vlog := s.db.Size()
-			return float64(lsm + vlog)
+		gauge("tables_bytes", "Bytes of tables on disk, as of the last minute.", func() float64 {
+			tables, _ := s.db.Size()
+			return float64(tables)
 		}),
 	}
 	if reg != nil {

@@ -135,7 +135,7 @@ func (t *transaction) check(r *telemetry.Reading) error {
 		if at := r.Time + int64(x.Offset); (at < r.Time) != (x.Offset < 0) {
 			return refuse("metric %q has a time out of range", x.Metric.Name)
 		}
-		if _, ok := t.cat.descriptorIDs[*x.Metric]; !ok {
+		if _, ok := t.cat.descriptorID(x.Metric); !ok {
 			fresh++
 		}
 	}
