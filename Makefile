@@ -1,7 +1,7 @@
 # gpupulse. `make help` lists the targets; docs/contributing.md says what they need.
 
 VERSION := $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo devel)
-COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+COMMIT  := $(shell git rev-parse -q --verify HEAD 2>/dev/null)
 DATE    := $(shell git log -1 --format=%cI 2>/dev/null)
 BUILD   := gpupulse/sdk/cmdline
 LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) -X $(BUILD).date=$(DATE)
@@ -57,8 +57,9 @@ lint-ui: sdk/js/node_modules/.package-lock.json ui/node_modules/.package-lock.js
 	npm --prefix ui run lint
 
 ##@ Change
-fmt: ## gofmt and eslint --fix
+fmt: sdk/js/node_modules/.package-lock.json ui/node_modules/.package-lock.json ## gofmt and eslint --fix
 	git ls-files -co --exclude-standard '*.go' | xargs gofmt -w
+	npm --prefix sdk/js run lint -- --fix
 	npm --prefix ui run lint -- --fix
 
 proto: sdk/js/node_modules/.package-lock.json ## generated code of sdk/wire and sdk/telemetry, for Go and TypeScript (needs protoc)
@@ -71,7 +72,7 @@ clean: ## everything that was built; the data of make run stays in run/
 	rm -rf bin ui/node_modules sdk/js/node_modules sdk/js/dist
 	find ui/dist -mindepth 1 ! -name .gitkeep -delete
 
-help:
+help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST); echo
 

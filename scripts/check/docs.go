@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 )
@@ -104,6 +105,31 @@ func Dumps(description string, frames, readings []byte) []Finding {
 	if len(blocks) == 0 {
 		found = append(found, Finding{"docs/protocol.md", "shows no frame as bytes"})
 	}
+	return found
+}
+
+// Settings checks that a page names every flag of a file's settings structs, as
+// `--flag`. A flag is a field with a help tag.
+func Settings(pageName, page string, source Source) []Finding {
+	var found []Finding
+	ast.Inspect(source.File, func(node ast.Node) bool {
+		field, ok := node.(*ast.Field)
+		if !ok || field.Tag == nil || len(field.Names) != 1 {
+			return true
+		}
+		tag := reflect.StructTag(strings.Trim(field.Tag.Value, "`"))
+		if _, isFlag := tag.Lookup("help"); !isFlag {
+			return true
+		}
+		flag := tag.Get("name")
+		if flag == "" {
+			flag = strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field.Names[0].Name, "$1-$2"))
+		}
+		if !strings.Contains(page, "`--"+flag+"`") {
+			found = append(found, Finding{pageName, fmt.Sprintf("--%s of %s is not described", flag, source.Path)})
+		}
+		return true
+	})
 	return found
 }
 

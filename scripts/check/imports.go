@@ -2,6 +2,8 @@ package check
 
 import (
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,4 +126,36 @@ func under(path, name string) bool {
 		return path == parent || strings.HasPrefix(path, parent+"/")
 	}
 	return path == name
+}
+
+// ScriptImports checks what a TypeScript file of the user interface imports: what is
+// live and what asks the API knows no component, and a page knows no other page.
+func ScriptImports(name, text string) []Finding {
+	rest, ok := strings.CutPrefix(name, "ui/src/")
+	room, _, _ := strings.Cut(rest, "/")
+	if !ok || !strings.Contains(rest, "/") {
+		return nil
+	}
+	var found []Finding
+	for _, match := range regexp.MustCompile(`(?m)^(?:import|export)[^'"]*['"](\.[^'"]*)['"]`).FindAllStringSubmatch(text, -1) {
+		target := strings.TrimPrefix(path.Join(path.Dir(name), match[1]), "ui/src/")
+		switch {
+		case (room == "live" || room == "api") && slices.Contains([]string{"pages", "chart", "tiles", "components"}, firstFolder(target)):
+			found = append(found, Finding{name, room + " must not import " + target + ": it knows no component"})
+		case room == "pages" && firstFolder(target) == "pages" && page(target) != page(rest):
+			found = append(found, Finding{name, "must not import " + target + ": a page knows no other page"})
+		}
+	}
+	return found
+}
+
+func firstFolder(name string) string {
+	folder, _, _ := strings.Cut(name, "/")
+	return folder
+}
+
+// page is the folder of a page, or the file where it has none.
+func page(name string) string {
+	_, rest, _ := strings.Cut(name, "/")
+	return firstFolder(rest)
 }

@@ -60,6 +60,25 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
+func TestScriptImportRules(t *testing.T) {
+	for _, c := range []struct{ path, text, want string }{
+		{"ui/src/live/fleet.ts", `import { Tile } from "../tiles/Tile"`, "knows no component"},
+		{"ui/src/live/fleet.ts", `import { Ring } from './ring'`, ""},
+		{"ui/src/api/client.ts", "import type {\n  Page,\n} from '../pages/fleet/Page'", "knows no component"},
+		{"ui/src/pages/fleet/Page.tsx", `import { Chart } from "../gpu/Chart"`, "no other page"},
+		{"ui/src/pages/fleet/Page.tsx", `import { Tile } from "./Tile"`, ""},
+		{"ui/src/pages/fleet/Page.tsx", `import { fleet } from "../../live/fleet"`, ""},
+		{"ui/src/main.tsx", `import { Page } from "./pages/fleet/Page"`, ""},
+	} {
+		found := check.ScriptImports(c.path, c.text)
+		if c.want == "" {
+			assert.Empty(t, found, c)
+		} else {
+			assert.Contains(t, reasons(found), c.want)
+		}
+	}
+}
+
 func TestStateRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"var count int":                                          "count holds state",
@@ -134,6 +153,12 @@ func TestDumpRule(t *testing.T) {
 	assert.Len(t, check.Dumps("```hex stop\n0a 02\n```\n", frames, readings), 1)
 	assert.Empty(t, check.Dumps("```hex reading x\nff\n```\n", frames, readings))
 	assert.Len(t, check.Dumps("nothing", frames, readings), 1)
+}
+
+func TestSettingsRule(t *testing.T) {
+	settings := source(t, "main.go", "package main\ntype s struct {\n\tDataDir string `help:\"Where.\"`\n\tGPUs int `help:\"How many.\" name:\"sim-gpus\"`\n\tother int\n}\n")
+	assert.Empty(t, check.Settings("x.md", "`--data-dir` and `--sim-gpus`", settings))
+	assert.Len(t, check.Settings("x.md", "`--data-dir-of-another` and `--sim`", settings), 2)
 }
 
 func TestLinkRule(t *testing.T) {

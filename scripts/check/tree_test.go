@@ -59,6 +59,9 @@ func TestFiles(t *testing.T) {
 		text := []byte(read(t, name))
 		report(t, check.FileLength(name, text))
 		report(t, check.LockFile(name, text))
+		if strings.HasSuffix(name, ".ts") || strings.HasSuffix(name, ".tsx") {
+			report(t, check.ScriptImports(name, string(text)))
+		}
 	}
 }
 
@@ -69,6 +72,16 @@ func TestProtocolIsDescribed(t *testing.T) {
 		if source.Path == "sdk/wire/codes.go" {
 			report(t, check.Protocol(description, read(t, "sdk/wire/frame.proto"), source))
 			report(t, check.Protocol(description, read(t, "sdk/telemetry/reading.proto"), source))
+		}
+	}
+}
+
+func TestSettingsAreDescribed(t *testing.T) {
+	page := read(t, "docs/operations.md")
+	for _, source := range sources(t) {
+		switch source.Path {
+		case "server/main.go", "agent/main.go", "sdk/cmdline/program.go":
+			report(t, check.Settings("docs/operations.md", page, source))
 		}
 	}
 }
