@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync/atomic"
 )
@@ -10,6 +11,7 @@ import (
 type HostFilter struct {
 	Source
 	hosts   []string
+	first   int // line of the first reading that did not pass
 	passed  atomic.Uint64
 	skipped atomic.Uint64
 }
@@ -20,7 +22,8 @@ func OnlyHosts(from Source, hosts []string) *HostFilter {
 	return &HostFilter{Source: from, hosts: hosts}
 }
 
-// Read reads on until a reading passes.
+// Read reads on until a reading passes. A source that repeats its lines without any
+// of them having passed has none to offer: that is its end.
 func (f *HostFilter) Read(ctx context.Context) (Batch, error) {
 	for {
 		all, err := f.Source.Read(ctx)
@@ -30,6 +33,9 @@ func (f *HostFilter) Read(ctx context.Context) (Batch, error) {
 		var kept Batch
 		for i, r := range all.Readings {
 			if !slices.Contains(f.hosts, r.Host) {
+				if f.passed.Load() == 0 && f.again(all.Line(i)) {
+					return Batch{}, io.EOF
+				}
 				f.skipped.Add(uint64(all.Rows[i]))
 				continue
 			}
@@ -40,6 +46,15 @@ func (f *HostFilter) Read(ctx context.Context) (Batch, error) {
 			return kept, nil
 		}
 	}
+}
+
+// again notes the first line there is and tells whether it has come a second time.
+func (f *HostFilter) again(line int) bool {
+	if f.first == 0 {
+		f.first = line
+		return false
+	}
+	return line == f.first
 }
 
 // Passed and Skipped count rows; both may be called concurrently with Read.
