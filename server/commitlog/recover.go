@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -279,20 +280,48 @@ func (w *window) record(off int64) (record, error) {
 }
 
 // resync returns the offset of the next record after off that reads back and goes
-// on after sequence last; w.size if there is none.
+// on after sequence last; w.size if there is none. The zeros that most of a segment's
+// tail is made of are passed over in strides.
 func (w *window) resync(off int64, last uint64) (int64, error) {
-	for at := off + 1; at < w.size; at++ {
-		b, err := w.view(at, recordHeaderBytes)
+	for at := off + 1; at+recordHeaderBytes <= w.size; {
+		b, err := w.view(at, int(min(windowBytes, w.size-at)))
 		if err != nil {
 			return 0, err
 		}
-		r, _, err := parseHeader(b)
-		if err != nil || r.first <= last || int64(r.promised) > at || r.promised < segmentHeaderBytes {
+		i := candidate(b, at, last)
+		if i < 0 {
+			// A header may reach over the end of this view.
+			at += max(1, int64(len(b))-recordHeaderBytes+1)
 			continue
 		}
-		if _, err := w.record(at); err == nil {
+		at += int64(i)
+		_, err = w.record(at)
+		if err == nil {
 			return at, nil
 		}
+		if !isBroken(err) {
+			return 0, err
+		}
+		at++
 	}
 	return w.size, nil
+}
+
+// candidate returns the first position in b, which lies at offset at, where a header could be
+// that goes on after sequence last; -1 if there is none.
+func candidate(b []byte, at int64, last uint64) int {
+	for i := 0; i+recordHeaderBytes <= len(b); i++ {
+		if binary.LittleEndian.Uint64(b[i:]) == 0 && binary.LittleEndian.Uint64(b[i+8:]) == 0 {
+			i += 7 // no header begins within the first eight of sixteen zeros
+			continue
+		}
+		if k := kind(b[i+8]); k != kindMessages && k != kindValues {
+			continue
+		}
+		r, _, err := parseHeader(b[i:])
+		if err == nil && r.first > last && int64(r.promised) <= at+int64(i) && r.promised >= segmentHeaderBytes {
+			return i
+		}
+	}
+	return -1
 }
