@@ -26,7 +26,7 @@ type Options struct {
 	// publishing waits. 0: 4096. The hub's own bound holds besides.
 	MaxUnacked int
 	// A lost connection is tried again after a random pause of at most MinBackoff, then
-	// twice that and so on up to MaxBackoff. 0: 100 ms and 15 s.
+	// twice that and so on up to MaxBackoff. 0: 100 ms and 5 s.
 	MinBackoff, MaxBackoff time.Duration
 	// Dial replaces the network: a hub in the same process, a proxy, a test.
 	Dial    func(ctx context.Context) (net.Conn, error)
@@ -42,7 +42,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MinBackoff = 100 * time.Millisecond
 	}
 	if o.MaxBackoff == 0 {
-		o.MaxBackoff = 15 * time.Second
+		o.MaxBackoff = 5 * time.Second
 	}
 	if o.Publisher == "" {
 		o.Publisher = uuid.NewString()

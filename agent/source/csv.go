@@ -8,9 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"reflect"
-	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -53,10 +50,6 @@ const (
 // maxColumns bounds a header.
 const maxColumns = 4096
 
-// maxIdentities bounds what is remembered of the label columns' contents; past it all of
-// it is forgotten and learned again.
-const maxIdentities = 64 << 10
-
 // idlePatience is how long a quiet input keeps readings waiting for more rows.
 const idlePatience = 250 * time.Millisecond
 
@@ -75,24 +68,10 @@ type CSV struct {
 	scratch  []byte
 	key      []byte
 	lastTime int64 // given to a row without a time
-	readAny  bool  // since the input was opened
+	readAny  bool  // a reading, since the input was opened
 	ended    bool
 	left     time.Time     // when Read returned last
 	away     time.Duration // how long nobody was in Read: rows cannot come meanwhile
-}
-
-// identity is whose row it is: what the label columns of a row say.
-type identity struct {
-	host, gpu string
-	labels    map[string]string
-	metric    *telemetry.Descriptor // long form
-	reason    string                // why such rows are rejected, "" if they are not
-	detail    string
-}
-
-// same reports whether labels are this identity's own map.
-func (id *identity) same(labels map[string]string) bool {
-	return reflect.ValueOf(id.labels).Pointer() == reflect.ValueOf(labels).Pointer()
 }
 
 // NewCSV opens a file. The error names it.
@@ -158,7 +137,10 @@ func (c *CSV) Read(ctx context.Context) (Batch, error) {
 	if !c.left.IsZero() {
 		c.away += c.o.Now().Sub(c.left)
 	}
-	defer func() { c.left = c.o.Now() }()
+	defer func() {
+		c.left = c.o.Now()
+		c.readAny = c.readAny || len(out.Readings) > 0
+	}()
 	for {
 		row, line, err := c.rows.next(ctx, idlePatience)
 		switch {
@@ -177,6 +159,10 @@ func (c *CSV) Read(ctx context.Context) (Batch, error) {
 			}
 			continue
 		case err != nil:
+			// Whoever ended the wait gets what was read before it.
+			if c.joiner.flush(c.now(), &out); len(out.Readings) > 0 && ctx.Err() != nil {
+				return out, nil
+			}
 			return Batch{}, err
 		}
 		if err := c.row(row, line, &out); err != nil {
@@ -197,7 +183,7 @@ func (c *CSV) again() error {
 		return io.EOF
 	}
 	if !c.readAny {
-		return fmt.Errorf("CSV %s has no rows to repeat", c.o.Path)
+		return fmt.Errorf("CSV %s has no rows that can be read, nothing to repeat", c.o.Path)
 	}
 	if err := c.rows.close(); err != nil {
 		return fmt.Errorf("close CSV %s: %w", c.o.Path, err)
@@ -218,7 +204,6 @@ func (c *CSV) row(row []byte, line int, out *Batch) error {
 	if c.layout == nil {
 		return c.header(ok, line)
 	}
-	c.readAny = true
 	n := len(c.layout.columns)
 	switch {
 	case !ok:
@@ -353,144 +338,4 @@ func (c *CSV) wideRow(at int64, line int, out *Batch) {
 	default:
 		out.Add(telemetry.Reading{Time: at, Host: id.host, GPU: id.gpu, Labels: id.labels, Samples: samples}, 1, line)
 	}
-}
-
-// identify finds out whose row it is. Rows with the same label columns share the answer.
-func (c *CSV) identify() *identity {
-	c.key = c.key[:0]
-	for i := range c.layout.columns {
-		switch c.layout.columns[i].role {
-		case roleMetric, roleTime, roleValue, roleUndecided:
-		default:
-			c.key = append(append(c.key, c.cells[i]...), 0)
-		}
-	}
-	if id := c.known[string(c.key)]; id != nil {
-		return id
-	}
-	if len(c.known) >= maxIdentities {
-		clear(c.known)
-	}
-	id := c.learn()
-	c.known[string(c.key)] = id
-	return id
-}
-
-// learn reads the label columns.
-func (c *CSV) learn() *identity {
-	l := c.layout
-	id := &identity{labels: map[string]string{}}
-	refuse := func(reason, detail string) *identity {
-		return &identity{reason: reason, detail: clip(detail)}
-	}
-	for i := range l.columns {
-		col := &l.columns[i]
-		cell := c.cells[i]
-		if col.role == roleValue || col.role == roleMetric || col.role == roleUndecided {
-			continue
-		}
-		switch {
-		case len(cell) > telemetry.MaxLabelBytes && col.role != roleLabels:
-			return refuse(reasonTextTooLong, "column "+col.name+": "+string(cell[:maxDetailBytes]))
-		case !utf8.Valid(cell):
-			return refuse(reasonNotUTF8, "column "+col.name)
-		case absent(cell):
-			continue
-		}
-		if col.role == roleLabel {
-			id.labels[col.label] = string(cell)
-		}
-	}
-	if l.raw >= 0 && !absent(c.cells[l.raw]) {
-		if err := mergeRaw(id.labels, string(c.cells[l.raw])); err != nil {
-			return refuse(reasonLabels, err.Error())
-		}
-	}
-	if len(id.labels) > telemetry.MaxLabels {
-		return refuse(reasonLabels, fmt.Sprintf("%d labels, %d are allowed", len(id.labels), telemetry.MaxLabels))
-	}
-	if !c.name(id) {
-		return refuse(reasonNoGPU, "the row names no GPU")
-	}
-	if l.long && !c.nameMetric(id) {
-		return refuse(reasonNoMetric, "")
-	}
-	return c.share(id)
-}
-
-// name finds the row's host and GPU: its UUID, or else its name or index, which other hosts
-// may use too, so that the host goes before it.
-func (c *CSV) name(id *identity) bool {
-	l := c.layout
-	cell := func(i int) string {
-		if i < 0 || absent(c.cells[i]) {
-			return ""
-		}
-		return string(c.cells[i])
-	}
-	id.host = cell(l.host)
-	named := id.host != ""
-	if !named {
-		id.host = c.o.Host
-	}
-	gpu := cell(l.gpu)
-	_, isIndex := integer([]byte(gpu))
-	if isIndex || cell(l.uuid) != "" && gpu != "" {
-		id.labels[telemetry.LabelIndex] = gpu
-	}
-	switch uuid := cell(l.uuid); {
-	case uuid != "":
-		id.gpu = uuid
-	case gpu == "":
-		return false
-	case isIndex:
-		n, _ := strconv.Atoi(gpu) // integer has read it
-		id.gpu = fmt.Sprintf("%s:gpu-%03d", id.host, n)
-	case !named || strings.HasPrefix(gpu, "GPU-") || strings.HasPrefix(gpu, "MIG-"):
-		id.gpu = gpu
-	default:
-		id.gpu = id.host + ":" + gpu
-	}
-	return true
-}
-
-// nameMetric finds a long-form row's descriptor.
-func (c *CSV) nameMetric(id *identity) bool {
-	name := string(c.cells[c.layout.metric])
-	if name == "" {
-		return false
-	}
-	d := c.metrics[name]
-	if d == nil {
-		var ok bool
-		if d, ok = telemetry.Lookup(name); !ok {
-			d = telemetry.Custom(name)
-		}
-		if len(c.metrics) < maxIdentities {
-			c.metrics[name] = d
-		}
-	}
-	id.metric = d
-	return true
-}
-
-// share lets identities that differ in nothing but their metric have one map of labels, which
-// makes joining their rows cheap.
-func (c *CSV) share(id *identity) *identity {
-	key := "\x00labels\x00" + id.host + "\x00" + id.gpu
-	first := c.known[key]
-	if first == nil {
-		c.known[key] = id
-		return id
-	}
-	if len(first.labels) != len(id.labels) {
-		return id
-	}
-	for name, value := range id.labels {
-		if has, ok := first.labels[name]; !ok || has != value {
-			return id
-		}
-	}
-	id.labels = first.labels
-	return id
 }

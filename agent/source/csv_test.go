@@ -210,9 +210,11 @@ func TestLoopBeginsAgain(t *testing.T) {
 		require.NoError(t, err)
 		n += len(b.Readings)
 	}
-	empty := openCSV(t, "uuid,temperature\n", source.CSVOptions{Loop: true})
-	_, err := empty.Read(context.Background())
-	require.ErrorContains(t, err, "no rows")
+	for _, useless := range []string{"uuid,temperature\n", "uuid,temperature\na,warm\n"} {
+		c := openCSV(t, useless, source.CSVOptions{Loop: true})
+		_, err := c.Read(context.Background())
+		require.ErrorContains(t, err, "no rows", "a loop over nothing must not spin")
+	}
 }
 
 // TestPipeDoesNotKeepReadingsWaiting: what a pipe has brought comes out although more may come.
@@ -234,10 +236,15 @@ func TestPipeDoesNotKeepReadingsWaiting(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, b.Readings, 1)
 	require.Len(t, b.Readings[0].Samples, 2)
-	stopped, stop := context.WithCancel(ctx)
-	stop()
+	_, err = w.WriteString("1700000001,t,a,1\n")
+	require.NoError(t, err)
+	stopped, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer stop()
+	b, err = c.Read(stopped)
+	require.NoError(t, err, "what was read before the end is handed on")
+	require.Len(t, b.Readings, 1)
 	_, err = c.Read(stopped)
-	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 // TestSnapshot reads a real export: 247 GPUs on 31 hosts, ten metrics each.

@@ -38,7 +38,7 @@ type Options struct {
 	MaxQueue      int
 	MaxQueueBytes int
 	// DedupeWindow and DedupeEntries bound the memory of message ids, whichever is less.
-	// 0: two minutes, 2^20 ids.
+	// 0: two minutes, 2^19 ids.
 	DedupeWindow  time.Duration
 	DedupeEntries int
 
@@ -73,7 +73,7 @@ func (o Options) withDefaults() Options {
 	integer(&o.MaxQueue, 8192)
 	integer(&o.MaxQueueBytes, 8<<20)
 	duration(&o.DedupeWindow, 2*time.Minute)
-	integer(&o.DedupeEntries, 1<<20)
+	integer(&o.DedupeEntries, 1<<19)
 	duration(&o.HandshakeTimeout, 10*time.Second)
 	duration(&o.PingInterval, wire.PingInterval)
 	duration(&o.WriteTimeout, 10*time.Second)
