@@ -137,6 +137,15 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(s))
@@ -188,14 +197,7 @@ func startServer(t *testing.T, data, address string, flags ...string) *server {
 	}
 	p := launch(t, "server", append([]string{"--listen", listen, "--data-dir", data}, flags...)...)
 	s := &server{process: p, data: data, address: p.find(p.stdout, `http://([0-9.:]+)/`)}
-	require.Eventually(t, func() bool {
-		response, err := http.Get("http://" + s.address + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	}, startTime, pollTime, "server is not ready")
+	require.Eventually(t, func() bool { return page(s.address, "/readyz") != "" }, startTime, pollTime, "server is not ready")
 	return s
 }
 
@@ -207,8 +209,22 @@ func (s *server) again() *server {
 	return startServer(s.t, s.data, s.address)
 }
 
-// page is a list as REST answers it.
-type page[T any] struct {
+// page answers what is at a path, or nothing.
+func page(address, path string) string {
+	response, err := http.Get("http://" + address + path)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(body)
+}
+
+// list is a list as REST answers it.
+type list[T any] struct {
 	Items []T `json:"items"`
 	Total int `json:"total"`
 }
@@ -232,7 +248,7 @@ func whole[T any](s *server, path string, query url.Values) []T {
 	query.Set("limit", "1000")
 	for {
 		query.Set("offset", strconv.Itoa(len(items)))
-		var p page[T]
+		var p list[T]
 		s.fetch(path, query, &p)
 		items = append(items, p.Items...)
 		if len(items) >= p.Total || len(p.Items) == 0 {
