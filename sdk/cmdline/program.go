@@ -58,10 +58,25 @@ func Main(name, description string, cfg any, run func(ctx context.Context, log *
 
 // Commands runs a binary whose cli struct has commands, and does not return. The
 // chosen command's method Run(…) error is called with what it asks for of
-// context.Context, *slog.Logger and bind. Only warnings are logged by default.
+// context.Context, *slog.Logger and bind. Only warnings are logged by default. A
+// reader of standard output that has gone is no failure.
 func Commands(name, description string, cli any, bind ...any) {
 	p := Program{Name: name, Description: description, LogLevel: "warn"}
-	os.Exit(p.Main(cli, func(ctx context.Context, i *Invocation) error { return i.Run(ctx, bind...) }))
+	signal.Ignore(syscall.SIGPIPE) // so that a command can end in order
+	os.Exit(p.Main(cli, func(ctx context.Context, i *Invocation) error {
+		err := i.Run(ctx, bind...)
+		if readerGone(err) {
+			return nil
+		}
+		return err
+	}))
+}
+
+// readerGone tells whether a file could not be written because nobody reads it any
+// more, such as standard output behind head. A socket's end is another matter.
+func readerGone(err error) bool {
+	var file *os.PathError
+	return errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE)
 }
 
 // Run calls the chosen command's Run method.

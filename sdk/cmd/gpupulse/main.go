@@ -9,8 +9,6 @@ package main
 import (
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"gpupulse/sdk/cmdline"
 )
@@ -38,9 +36,6 @@ type streams struct {
 }
 
 func main() {
-	// A reader that has gone, such as head, is an error to write to and not a signal:
-	// commands end in order then.
-	signal.Ignore(syscall.SIGPIPE)
 	var c cli
 	cmdline.Commands("gpupulse", "Publish to, listen to and ask a gpupulse server.", &c,
 		&c.connection, &streams{os.Stdin, os.Stdout, os.Stderr})

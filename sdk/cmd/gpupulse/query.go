@@ -92,7 +92,7 @@ func printReadings(out io.Writer, l list) error {
 		for _, name := range metrics {
 			cell := "-"
 			if value, ok := r.Metrics[name]; ok {
-				cell = strconv.FormatFloat(value, 'g', -1, 64)
+				cell = strconv.FormatFloat(value, 'f', -1, 64)
 			}
 			rows[i] = append(rows[i], cell)
 		}

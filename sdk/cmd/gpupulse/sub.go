@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -54,11 +53,7 @@ func (c *subCommand) Run(ctx context.Context, log *slog.Logger, where *connectio
 		return err
 	}
 	defer subscription.Close()
-	err = printLines(ctx, s.out, lines, c.Count)
-	if errors.Is(err, syscall.EPIPE) {
-		return nil
-	}
-	return err
+	return printLines(ctx, s.out, lines, c.Count)
 }
 
 // printLines writes lines until ctx ends or count are written; 0 is no bound. A line
