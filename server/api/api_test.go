@@ -33,7 +33,6 @@ type house struct {
 	store *store.Store
 	hub   *hub.Hub
 	url   string
-	parts []api.Part
 	log   *bytes.Buffer
 }
 

@@ -81,7 +81,8 @@ func (s *Server) publish(r *request) error {
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	for _, e := range ack.GetExceptions() {
+	if exceptions := ack.GetExceptions(); len(exceptions) > 0 {
+		e := exceptions[0] // there is one message
 		if e.GetCode() != 0 {
 			return wire.Faultf(wire.Code(e.GetCode()), "%s", e.GetText())
 		}
