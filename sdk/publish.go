@@ -100,24 +100,12 @@ func (c *Client) PublishAsync(ctx context.Context, messages []Message, done func
 	for i := range messages {
 		bytes += len(messages[i].Payload) + len(messages[i].Topic)
 	}
-	stop := context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		c.room.Broadcast()
-		c.mu.Unlock()
-	})
-	defer stop()
 	c.mu.Lock()
-	for c.open > 0 && (c.open+len(messages) > c.o.MaxUnacked || c.openBytes+bytes > maxUnackedBytes) && c.final == nil && ctx.Err() == nil {
-		c.room.Wait()
-	}
-	err := c.final
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	if err := c.waitForRoomLocked(ctx, len(messages), bytes); err != nil {
 		c.mu.Unlock()
 		return fmt.Errorf("publish: %w", err)
 	}
+	alone := c.open == 0
 	c.open += len(messages)
 	parts := c.partition(s, messages, c.numbered)
 	c.numbered += uint64(len(messages))
@@ -128,8 +116,40 @@ func (c *Client) PublishAsync(ctx context.Context, messages []Message, done func
 	}
 	s.missing = len(parts)
 	c.queue = append(c.queue, parts...)
-	c.wakeLocked()
+	session := c.session
 	c.mu.Unlock()
+	if session == nil {
+		return nil
+	}
+	// Who has nothing else open waits for the answer: to write here saves waking the writer.
+	if !alone || !session.writeHere() {
+		session.signal()
+	}
+	return nil
+}
+
+// waitForRoomLocked waits until so many messages fit the window. The caller holds mu.
+func (c *Client) waitForRoomLocked(ctx context.Context, messages, bytes int) error {
+	full := func() bool {
+		return c.open > 0 && (c.open+messages > c.o.MaxUnacked || c.openBytes+bytes > maxUnackedBytes)
+	}
+	if full() {
+		stop := context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			c.room.Broadcast()
+			c.mu.Unlock()
+		})
+		defer stop()
+	}
+	for full() && c.final == nil && ctx.Err() == nil {
+		c.room.Wait()
+	}
+	if c.final != nil {
+		return c.final
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ type session struct {
 	welcome *wire.Welcome
 	silence time.Duration // how long nothing may be heard
 	wake    chan struct{}
+	turn    sync.Mutex // held by who writes: the writer, or a publisher for itself
+	broken  chan error // takes what a publisher's write failed with
 
 	control [][]byte // guarded by Client.mu: frames to write first
 }
@@ -57,7 +59,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		return nil, dialError(c.url, response, err)
 	}
 	ws.SetReadLimit(wire.MaxFrameBytes + 64<<10) // a frame of the largest message and its envelope
-	s := &session{client: c, ws: ws, wake: make(chan struct{}, 1)}
+	s := &session{client: c, ws: ws, wake: make(chan struct{}, 1), broken: make(chan error, 1)}
 	if err := s.handshake(ctx); err != nil {
 		_ = ws.CloseNow() // the handshake's error is the one to tell
 		return nil, err
@@ -159,22 +161,52 @@ func (s *session) writeLoop(ctx context.Context) error {
 	for {
 		select {
 		case <-s.wake:
+		case err := <-s.broken:
+			return err
 		case <-ctx.Done():
 			return nil
 		}
-		for {
-			frame := s.next(buf[:0])
-			if frame == nil {
-				break
-			}
-			if cap(frame) > cap(buf) && cap(frame) <= 4*wire.CoalesceBytes {
-				buf = frame
-			}
-			if err := s.writeBytes(ctx, frame); err != nil {
-				return err
-			}
+		s.turn.Lock()
+		again, err := s.writeAll(ctx, buf)
+		s.turn.Unlock()
+		if err != nil {
+			return err
+		}
+		buf = again
+	}
+}
+
+// writeAll writes until nothing waits. The caller has the turn; buf is used and given back.
+func (s *session) writeAll(ctx context.Context, buf []byte) ([]byte, error) {
+	for {
+		frame := s.next(buf[:0])
+		if frame == nil {
+			return buf, nil
+		}
+		if cap(frame) > cap(buf) && cap(frame) <= 4*wire.CoalesceBytes {
+			buf = frame
+		}
+		if err := s.writeBytes(ctx, frame); err != nil {
+			return buf, err
 		}
 	}
+}
+
+// writeHere writes what is queued in the caller's goroutine. It reports false, having done
+// nothing, if somebody else writes at the moment: they must be signalled.
+func (s *session) writeHere() bool {
+	if !s.turn.TryLock() {
+		return false
+	}
+	_, err := s.writeAll(context.Background(), nil) // writeBytes has a bound of its own
+	s.turn.Unlock()
+	if err != nil {
+		select {
+		case s.broken <- err: // ends the session; what is queued goes to the next one
+		default:
+		}
+	}
+	return true
 }
 
 // next encodes the next frame: control first, then answers, then messages.

@@ -29,25 +29,55 @@ func (l *Log) run() {
 		select {
 		case <-l.wake:
 		case <-sync.C:
+			l.turn.Lock()
 			l.syncInterval()
+			l.turn.Unlock()
 			continue
 		case <-retain.C:
+			l.turn.Lock()
 			l.retain()
 			l.probe()
+			l.turn.Unlock()
 			continue
 		}
-		for {
-			group, values, putDone, closed := l.take()
-			if len(group) == 0 && values == nil && len(putDone) == 0 {
-				if closed {
-					l.finish()
-					return
-				}
-				break
-			}
-			l.commit(group, values, putDone)
+		if l.commitAll() {
+			return
 		}
 	}
+}
+
+// commitAll commits until nothing waits. It reports whether the log is closed and finished.
+func (l *Log) commitAll() (closed bool) {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	for {
+		group, values, putDone, closed := l.take()
+		if len(group) == 0 && values == nil && len(putDone) == 0 {
+			if closed {
+				l.finish()
+			}
+			return closed
+		}
+		l.commit(group, values, putDone)
+	}
+}
+
+// commitHere commits what waits in the caller's goroutine, unless somebody commits
+// already. What came meanwhile is left to the committer.
+func (l *Log) commitHere() bool {
+	if !l.turn.TryLock() {
+		return false
+	}
+	group, values, putDone, _ := l.take()
+	l.commit(group, values, putDone)
+	l.turn.Unlock()
+	l.mu.Lock()
+	more := len(l.queue) > 0 || len(l.dirty) > 0 || len(l.putDone) > 0 || l.closed
+	l.mu.Unlock()
+	if more {
+		l.signal()
+	}
+	return true
 }
 
 // take removes a group from the queue.

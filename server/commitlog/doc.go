@@ -58,8 +58,9 @@
 //
 // # Goroutines and locks
 //
-// The committer owns the segment being written. A preparer runs while the next
-// segment's zeros are written. Log.mu guards the queue, the list of segments
-// and the table; no I/O happens under it. Readers read files without locks; a
+// Who has the turn owns the segment being written: the committer, or the caller of an
+// Append that commits for itself. A preparer runs while the next segment's zeros
+// are written. Log.mu guards the queue, the list of segments and the table; no
+// I/O happens under it. Readers read files without locks; a
 // segment that is trimmed under a reader looks to it as if it had never been.
 package commitlog

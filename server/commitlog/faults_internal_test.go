@@ -57,7 +57,7 @@ func appendWait(l *Log, body string) (uint64, error) {
 		err   error
 	}
 	answered := make(chan answer, 1)
-	l.Append(1, []byte(body), func(first uint64, _ int64, err error) { answered <- answer{first, err} })
+	l.Append(1, []byte(body), true, func(first uint64, _ int64, err error) { answered <- answer{first, err} })
 	a := <-answered
 	return a.first, a.err
 }

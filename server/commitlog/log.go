@@ -133,7 +133,11 @@ type Log struct {
 	done chan struct{} // closed when the committer has ended
 	next chan prepared // holds the next segment's file once it is ready
 
-	// Owned by the committer.
+	// turn is held by who commits: the committer, or a caller that commits for itself.
+	// Unlike mu it is held over writes and syncs; nobody waits for it but the committer.
+	turn sync.Mutex
+
+	// Owned by who has the turn.
 	buf       []byte
 	records   []record
 	preparing bool
@@ -217,10 +221,14 @@ func (l *Log) Bounds() (first, last uint64) {
 }
 
 // Append queues a record of count messages. It waits while the queue is full and
-// keeps body until done is called: once, from the committer, which must not be
-// held up. The first message's sequence is first, the others follow. An error
-// wraps ErrClosed or ErrUnavailable; then nothing was stored.
-func (l *Log) Append(count int, body []byte, done func(first uint64, unixNano int64, err error)) {
+// keeps body until done is called: once, by whoever commits, which must not be held
+// up. The first message's sequence is first, the others follow. An error wraps
+// ErrClosed or ErrUnavailable; then nothing was stored.
+//
+// A caller that has nothing better to do than to wait for the answer says so with
+// alone: if nobody commits at the moment the commit happens before Append returns,
+// which saves waking another goroutine.
+func (l *Log) Append(count int, body []byte, alone bool, done func(first uint64, unixNano int64, err error)) {
 	if count < 1 || count > maxCount || len(body) > maxBodyBytes {
 		done(0, 0, fmt.Errorf("append %d messages of %d bytes to the log: out of bounds", count, len(body)))
 		return
@@ -237,7 +245,9 @@ func (l *Log) Append(count int, body []byte, done func(first uint64, unixNano in
 	l.queue = append(l.queue, pending{count, body, done})
 	l.queued += int64(len(body))
 	l.mu.Unlock()
-	l.signal()
+	if !alone || !l.commitHere() {
+		l.signal()
+	}
 }
 
 // Put sets a named value, or deletes it if value is nil. Puts of one key between

@@ -36,7 +36,7 @@ func put(l *commitlog.Log, count int, body []byte) (uint64, error) {
 		err   error
 	}
 	answered := make(chan answer, 1)
-	l.Append(count, body, func(first uint64, _ int64, err error) { answered <- answer{first, err} })
+	l.Append(count, body, count%2 == 0, func(first uint64, _ int64, err error) { answered <- answer{first, err} })
 	a := <-answered
 	return a.first, a.err
 }
@@ -213,7 +213,7 @@ func TestFirstSinceFindsTheFirstAtOrAfterATime(t *testing.T) {
 	var times []int64
 	for range 200 {
 		done := make(chan int64, 1)
-		l.Append(1, make([]byte, 1000), func(_ uint64, at int64, _ error) { done <- at })
+		l.Append(1, make([]byte, 1000), false, func(_ uint64, at int64, _ error) { done <- at })
 		times = append(times, <-done)
 	}
 	for _, i := range []int{0, 1, 63, 64, 65, 130, 199} {

@@ -229,7 +229,7 @@ func (c *consumer) bury(b burial) {
 		})
 	})
 	c.hub.add(p, wire.AppendMessage(nil, "$dead."+topic.Escape(c.name), m.Payload, headers, ""), true)
-	c.hub.submit(p)
+	c.hub.submit(p, false)
 }
 
 // buried ends a message whose dead letter is safe at sequence as; 0 if there was nothing

@@ -53,14 +53,16 @@ type window struct {
 	done bool
 }
 
-// take waits until n messages fit; more than max fit when nothing else is open.
-func (w *window) take(n int) {
+// take waits until n messages fit; more than max fit when nothing else is open, which is
+// told.
+func (w *window) take(n int) (alone bool) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for w.open > 0 && w.open+n > w.max && !w.done {
 		w.room.Wait()
 	}
 	w.open += n
-	w.mu.Unlock()
+	return w.open == n
 }
 
 func (w *window) give(n int) {

@@ -78,7 +78,7 @@ func (c *conn) publish(content []byte) error {
 		return c.refuse(request, err)
 	}
 	p.request = request
-	c.unacked.take(count)
+	alone := c.unacked.take(count)
 	_, err = wire.ParsePublish(content, func(raw []byte) error {
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.add(p, raw, false)
@@ -88,7 +88,7 @@ func (c *conn) publish(content []byte) error {
 		return err // it parsed a moment ago
 	}
 	c.published.Add(uint64(count))
-	c.hub.submit(p)
+	c.submit(p, alone)
 	return nil
 }
 
@@ -96,15 +96,33 @@ func (c *conn) publish(content []byte) error {
 func (c *conn) publishDecoded(f *wire.Publish) error {
 	p := c.newPublication(0)
 	p.request = f.GetRequest()
-	c.unacked.take(len(f.GetMessages()))
+	alone := c.unacked.take(len(f.GetMessages()))
 	for _, m := range f.GetMessages() {
 		raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.add(p, raw, false)
 	}
 	c.published.Add(uint64(len(f.GetMessages())))
-	c.hub.submit(p)
+	c.submit(p, alone)
 	return nil
+}
+
+// submit sends a publication on its way. A client that has nothing else open waits for the
+// answer: then as much as can be is done here, the answer's write included, since each
+// goroutine that has to wake up costs more than all the rest.
+func (c *conn) submit(p *publication, alone bool) {
+	if !alone {
+		c.hub.submit(p, false)
+		return
+	}
+	c.out.hold()
+	c.hub.submit(p, true)
+	if !c.out.unhold() {
+		return
+	}
+	if err := c.writeHere(); err != nil {
+		c.end(err)
+	}
 }
 
 func (c *conn) newPublication(sizeHint int) *publication {

@@ -21,7 +21,7 @@ const fanoutBytes = 64 << 20
 // never waits for its reader.
 //
 // Lock order: mu, then a connection's outbox.mu. names and queue have locks of their
-// own, which nobody holds while taking another.
+// own, which nobody holds while taking another. turn comes before all of them.
 type fanout struct {
 	maxTopics int
 	committed func() // tells durable consumers
@@ -38,6 +38,7 @@ type fanout struct {
 		closed  bool
 	}
 	wake chan struct{}
+	turn sync.Mutex // held by who hands out: run, or a publisher that helps
 
 	mu    sync.Mutex
 	index index
@@ -118,15 +119,13 @@ func (f *fanout) waitForRoom() {
 	f.queue.Unlock()
 }
 
+// push queues a committed record. Who calls it sees to it that run is signalled or somebody
+// helps out.
 func (f *fanout) push(b batch) {
 	f.queue.Lock()
 	f.queue.batches = append(f.queue.batches, b)
 	f.queue.bytes += b.size
 	f.queue.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
 }
 
 // run hands out until done is closed and the queue is empty.
@@ -147,6 +146,29 @@ func (f *fanout) run(done <-chan struct{}) {
 }
 
 func (f *fanout) drain() {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	f.drainLocked()
+}
+
+// helpOut hands out in a publisher's goroutine, unless run is at it.
+func (f *fanout) helpOut() {
+	if !f.turn.TryLock() {
+		f.signal() // run may have looked for the last time
+		return
+	}
+	f.drainLocked()
+	f.turn.Unlock()
+}
+
+func (f *fanout) signal() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *fanout) drainLocked() {
 	var spare []batch
 	for {
 		f.queue.Lock()

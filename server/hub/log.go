@@ -8,8 +8,9 @@ type Log interface {
 	// Bounds returns the first sequence kept and the last one acknowledged.
 	Bounds() (first, last uint64)
 	// Append stores a record of count messages and calls done once, when it is safe
-	// or refused; body must not change until then. done must return soon.
-	Append(count int, body []byte, done func(first uint64, unixNano int64, err error))
+	// or refused; body must not change until then. done must return soon. With alone
+	// the log may do its work in the caller's goroutine, and done be called in Append.
+	Append(count int, body []byte, alone bool, done func(first uint64, unixNano int64, err error))
 	// Read visits the records from the one that holds sequence from on, until about
 	// maxBytes have been seen or visit returns false. A body is valid in its visit only.
 	Read(from uint64, maxBytes int, visit func(first uint64, count int, unixNano int64, body []byte) bool) error

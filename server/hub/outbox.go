@@ -18,12 +18,14 @@ const maxControl = 1024
 //	live        each subscription's queue: drops the oldest or keeps the newest per topic
 type outbox struct {
 	wake chan struct{} // holds a token while there may be something to write
+	turn sync.Mutex    // held by who writes: the writer, or the reader for its own answer
 
 	mu      sync.Mutex
 	room    sync.Cond // of control
 	control [][]byte
 	ready   []*subscription // with something to send now
 	live    []*subscription // all of the connection's, ready or not
+	held    bool            // the reader is about to write: the writer need not wake
 	ending  bool            // write what waits, then end
 	closed  bool
 }
@@ -47,8 +49,36 @@ func (o *outbox) put(frame []byte) {
 	if !o.closed {
 		o.control = append(o.control, frame)
 	}
+	held := o.held
 	o.mu.Unlock()
-	o.signal()
+	if !held {
+		o.signal()
+	}
+}
+
+// hold has put leave the writer asleep until unhold, whose caller then writes.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	o.held = true
+	o.mu.Unlock()
+}
+
+// unhold ends hold and reports whether there is something to write.
+func (o *outbox) unhold() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = false
+	return len(o.control) > 0
+}
+
+// signalIfReady wakes the writer for what came while somebody else wrote.
+func (o *outbox) signalIfReady() {
+	o.mu.Lock()
+	more := len(o.control) > 0 || len(o.ready) > 0 || o.ending
+	o.mu.Unlock()
+	if more {
+		o.signal()
+	}
 }
 
 // waitForRoom holds the reader back while too many answers wait.

@@ -27,6 +27,9 @@ type publication struct {
 	// commit that a duplicate waits for.
 	waiting atomic.Int32
 	first   uint64
+	// help is helpOffered while the submitter may yet hand the messages out itself, and
+	// helpTaken once the log's answer has left that to it.
+	help atomic.Int32
 }
 
 // published is one message of a record that the log has taken.
@@ -34,6 +37,12 @@ type published struct {
 	topic *topicState
 	raw   []byte // the encoded Message, within the record's body
 }
+
+const (
+	noHelp int32 = iota
+	helpOffered
+	helpTaken
+)
 
 func (h *Hub) newPublication(publisher string, sizeHint int, answer func(*wire.PubAck)) *publication {
 	body := make([]byte, 0, sizeHint+len(publisher)+binary.MaxVarintLen64)
@@ -118,19 +127,32 @@ func settleException(e *wire.PubException, sequence uint64, ok bool) {
 	e.Code, e.Text = uint32(wire.LogUnavailable), "the first copy could not be stored"
 }
 
-// submit sends the publication to the log. It waits while the fan-out is behind.
-func (h *Hub) submit(p *publication) {
+// submit sends the publication to the log. It waits while the fan-out is behind. With
+// alone its publisher waits for nothing else: then the commit, and what follows from it,
+// may happen here.
+func (h *Hub) submit(p *publication, alone bool) {
 	if len(p.messages) == 0 {
 		h.finish(p)
 		return
 	}
 	h.fan.waitForRoom()
-	h.log.Append(len(p.messages), p.body, func(first uint64, unixNano int64, err error) {
+	if alone {
+		p.help.Store(helpOffered)
+		defer func() {
+			if p.help.Swap(noHelp) == helpTaken {
+				h.fan.helpOut()
+			}
+		}()
+	}
+	h.log.Append(len(p.messages), p.body, alone, func(first uint64, unixNano int64, err error) {
 		if err != nil {
 			h.refuse(p, err)
 		} else {
 			p.first = first
 			h.fan.push(batch{first: first, unixNano: unixNano, messages: p.messages, size: len(p.body)})
+			if !p.help.CompareAndSwap(helpOffered, helpTaken) {
+				h.fan.signal()
+			}
 		}
 		h.dedupe.settle(p.commit, first, err == nil)
 		h.finish(p)
@@ -170,7 +192,7 @@ func (h *Hub) Publish(ctx context.Context, publisher string, messages ...*wire.M
 		h.stats.messagesIn.Add(1)
 		h.add(p, raw, false)
 	}
-	h.submit(p)
+	h.submit(p, true)
 	select {
 	case ack := <-answered:
 		return ack, nil

@@ -22,30 +22,60 @@ func (c *conn) write(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		for {
-			wrote := false
-			for _, frame := range c.out.takeControl() {
-				if err := c.writeFrame(ctx, frame); err != nil {
-					return err
-				}
-				wrote = true
-			}
-			live, ok := c.out.takeLive(buf[:0])
-			buf = live.frame
-			if ok {
-				if err := c.writeLive(ctx, live); err != nil {
-					return err
-				}
-				wrote = true
-			}
-			if !wrote {
-				break
-			}
+		c.out.turn.Lock()
+		again, err := c.writeAll(ctx, buf[:0])
+		c.out.turn.Unlock()
+		if err != nil {
+			return err
 		}
+		buf = again
 		if c.out.finished() {
 			return wire.Faultf(wire.Draining, "the hub is going down")
 		}
 	}
+}
+
+// writeAll writes until nothing waits. The caller has the turn; buf is used and given back.
+func (c *conn) writeAll(ctx context.Context, buf []byte) ([]byte, error) {
+	for {
+		wrote, err := c.writeControl(ctx)
+		if err != nil {
+			return buf, err
+		}
+		live, ok := c.out.takeLive(buf[:0])
+		buf = live.frame
+		if !ok && !wrote {
+			return buf, nil
+		}
+		if ok {
+			if err := c.writeLive(ctx, live); err != nil {
+				return buf, err
+			}
+		}
+	}
+}
+
+func (c *conn) writeControl(ctx context.Context) (wrote bool, err error) {
+	for _, frame := range c.out.takeControl() {
+		if err := c.writeFrame(ctx, frame); err != nil {
+			return true, err
+		}
+		wrote = true
+	}
+	return wrote, nil
+}
+
+// writeHere writes answers in the reader's goroutine, or leaves it to the writer if that is
+// at it.
+func (c *conn) writeHere() error {
+	if !c.out.turn.TryLock() {
+		c.out.signal()
+		return nil
+	}
+	defer c.out.turn.Unlock()
+	_, err := c.writeControl(context.Background()) // writeFrame has a bound of its own
+	c.out.signalIfReady()
+	return err
 }
 
 func (c *conn) writeLive(ctx context.Context, l liveFrame) error {
