@@ -66,7 +66,7 @@ func (a *agent) checkSource() error {
 }
 
 func (a *agent) openCSV(f *feed) error {
-	csv, err := source.NewCSV(source.CSVOptions{Path: a.CSV, Loop: a.Loop, JoinWindow: a.JoinWindow, Rejects: f.rejects})
+	csv, err := source.NewCSV(source.CSVOptions{Path: a.CSV, Loop: a.Loop, JoinWindow: a.JoinWindow, Host: a.HostName, Rejects: f.rejects})
 	if err != nil {
 		return err
 	}

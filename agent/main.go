@@ -30,11 +30,12 @@ type agent struct {
 	Server     string        `help:"WebSocket address of the server." default:"ws://127.0.0.1:8080/ws" placeholder:"URL"`
 	Source     string        `help:"Where telemetry comes from: csv, or sim for a simulated fleet." placeholder:"KIND"`
 	CSV        string        `help:"CSV file to send, - for standard input. Implies --source csv." name:"csv" placeholder:"FILE"`
-	Loop       bool          `help:"Begin the CSV again at its end, for ever."`
+	Loop       bool          `help:"Begin the CSV again at its end, for ever. With --timestamps keep each round replaces the same samples."`
 	Rate       float64       `help:"Rows per second and worker, fractions allowed; 0 is as fast as the server acknowledges." default:"0"`
 	Workers    int           `help:"Workers that rows are split among, by GPU." default:"1"`
 	Duration   time.Duration `help:"End after this time; 0 is never." default:"0s"`
 	Hosts      []string      `help:"Send only these hosts' rows (comma-separated)." env:"HOSTNAME_LIST" placeholder:"HOST"`
+	HostName   string        `help:"Host of rows that name none; empty is this machine's name." placeholder:"HOST"`
 	Timestamps string        `help:"keep the source's times, or replace them by the time of sending: now." enum:"keep,now" default:"keep"`
 	Topic      string        `help:"Template of topics: {host}, {gpu} or the name of a label." default:"gpu.{host}.{gpu}"`
 	JoinWindow time.Duration `help:"Join a GPU's long-form CSV rows into one reading if their times differ by no more than this; each sample keeps its own time." default:"0s"`

@@ -57,21 +57,23 @@ const idlePatience = 250 * time.Millisecond
 // has it, or one sample a row with a column for each metric, told apart by the header. Numbers
 // in columns that nobody knows become metrics of that name, text becomes labels.
 type CSV struct {
-	o        CSVOptions
-	rows     *splitter
-	layout   *layout
-	clock    clock
-	joiner   *joiner
-	known    map[string]*identity // by the content of the label columns
-	metrics  map[string]*telemetry.Descriptor
-	cells    [][]byte
-	scratch  []byte
-	key      []byte
-	lastTime int64 // given to a row without a time
-	readAny  bool  // a reading, since the input was opened
-	ended    bool
-	left     time.Time     // when Read returned last
-	away     time.Duration // how long nobody was in Read: rows cannot come meanwhile
+	o          CSVOptions
+	rows       *splitter
+	layout     *layout
+	clock      clock
+	joiner     *joiner
+	known      map[string]*identity // by the content of the label columns
+	knownBytes int
+	first      []decision // of columns that this row is the first to say something of
+	metrics    map[string]*telemetry.Descriptor
+	cells      [][]byte
+	scratch    []byte
+	key        []byte
+	lastTime   int64 // given to a row without a time
+	readAny    bool  // a reading, since the input was opened
+	ended      bool
+	left       time.Time     // when Read returned last
+	away       time.Duration // how long nobody was in Read: rows cannot come meanwhile
 }
 
 // NewCSV opens a file. The error names it.
@@ -115,7 +117,7 @@ func (c *CSV) open() error {
 	c.rows = newSplitter(input, c.o.Rejects)
 	c.layout, c.readAny = nil, false
 	c.joiner = newJoiner(c.o.JoinWindow)
-	c.known = map[string]*identity{}
+	c.known, c.knownBytes = map[string]*identity{}, 0
 	return nil
 }
 
@@ -272,26 +274,32 @@ func (c *CSV) longRow(at int64, line int, out *Batch) {
 		c.reject(id.reason, line, []byte(id.detail))
 		return
 	}
+	metric, reason := c.metric()
+	if reason != "" {
+		c.reject(reason, line, c.cells[c.layout.metric])
+		return
+	}
 	cell := c.cells[c.layout.value]
 	v, finite, isNumber := number(cell)
 	switch {
 	case isNumber && !finite:
 		c.reject(reasonNotFinite, line, cell)
-	case isNumber && blank(id.metric, v), !isNumber && absent(cell):
+	case isNumber && blank(metric, v), !isNumber && absent(cell):
 		c.reject(reasonNoValue, line, cell)
 	case !isNumber:
 		c.reject(reasonNotNumber, line, cell)
-	case math.IsInf(id.metric.Canonical(v), 0):
+	case math.IsInf(metric.Canonical(v), 0):
 		c.reject(reasonNotFinite, line, cell)
 	default:
 		now := c.now()
-		c.joiner.add(id, at, telemetry.Sample{Metric: id.metric, Sent: v}, line, now, out)
+		c.joiner.add(id, at, telemetry.Sample{Metric: metric, Sent: v}, line, now, out)
 		c.joiner.flush(now.Add(-joinPatience), out)
 	}
 }
 
 func (c *CSV) wideRow(at int64, line int, out *Batch) {
 	samples := make([]telemetry.Sample, 0, len(c.cells))
+	c.first = c.first[:0]
 	for i := range c.layout.columns {
 		col := &c.layout.columns[i]
 		if col.role != roleMetric && col.role != roleUndecided {
@@ -306,12 +314,13 @@ func (c *CSV) wideRow(at int64, line int, out *Batch) {
 		if !isNumber && absent(cell) {
 			continue
 		}
+		metric := col.metric
 		if col.role == roleUndecided {
-			if col.decide(isNumber); !isNumber {
+			if c.first = append(c.first, decision{i, isNumber}); !isNumber {
 				continue
 			}
+			metric = telemetry.Custom(col.name)
 		}
-		metric := col.metric
 		if metric.Source == "fan_speed" && v > 100 {
 			metric, _ = telemetry.LookupUnit("fan_speed", "rpm") // of the catalogue: always there
 		}
@@ -328,6 +337,10 @@ func (c *CSV) wideRow(at int64, line int, out *Batch) {
 		samples = append(samples, telemetry.Sample{Metric: metric, Sent: v})
 	}
 	id := c.identify()
+	if len(c.first) > 0 && id.reason == "" && len(samples) > 0 {
+		c.decide()
+		id = c.identify() // with the labels that were not known to be labels
+	}
 	switch {
 	case id.reason != "":
 		c.reject(id.reason, line, []byte(id.detail))

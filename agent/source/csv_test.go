@@ -190,6 +190,23 @@ func TestBrokenRows(t *testing.T) {
 	}
 }
 
+// TestBrokenRowDecidesNothing: what a column holds is learned from good rows only.
+func TestBrokenRowDecidesNothing(t *testing.T) {
+	rejects := new(source.Rejects)
+	all, _ := readAll(t, openCSV(t, "uuid,own,temperature\na,text,warm\nb,5,1\nc,6,2\n", source.CSVOptions{Rejects: rejects}))
+	require.Equal(t, uint64(1), rejects.Rows())
+	require.Len(t, all, 2)
+	require.Len(t, all[0].Samples, 2)
+}
+
+// TestIdentitiesAreToldApart: cells that look the same one after another are not the same.
+func TestIdentitiesAreToldApart(t *testing.T) {
+	all, _ := readAll(t, openCSV(t, "uuid,pod,temperature\na\x00b,c,1\na,b\x00c,2\n", source.CSVOptions{}))
+	require.Equal(t, "a\x00b", all[0].GPU)
+	require.Equal(t, "a", all[1].GPU)
+	require.Equal(t, "b\x00c", all[1].Labels["pod"])
+}
+
 func TestUselessHeadersAreErrors(t *testing.T) {
 	for _, header := range []string{"temperature,power_draw\n1,2\n", "\"a\"b,uuid\n1,2\n", strings.Repeat("c,", 5000) + "uuid\n"} {
 		c := openCSV(t, header, source.CSVOptions{})
@@ -336,6 +353,14 @@ func BenchmarkCSVLong(b *testing.B) {
 	benchmark(b, longHeader, func(i int) string {
 		gpu, metric, second := i%8, i/8%len(metrics), i/8/len(metrics)
 		return longRow(time.Unix(int64(1.7e9)+int64(second), 0).UTC().Format(time.RFC3339), metrics[metric], gpu, strconv.Itoa(i%100))
+	})
+}
+
+// BenchmarkCSVLongFleet is a large fleet's file: all GPUs' rows of one metric, then the next.
+func BenchmarkCSVLongFleet(b *testing.B) {
+	metrics := []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_SM_CLOCK"}
+	benchmark(b, longHeader, func(i int) string {
+		return longRow("2025-07-18T20:42:34Z", metrics[i/10_000], i%10_000, strconv.Itoa(i%100))
 	})
 }
 

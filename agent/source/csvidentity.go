@@ -1,6 +1,8 @@
 package source
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -10,16 +12,19 @@ import (
 	"gpupulse/sdk/telemetry"
 )
 
-// maxIdentities bounds what is remembered of the label columns' contents; past it all of
-// it is forgotten and learned again.
-const maxIdentities = 64 << 10
+// What is remembered of the label columns' contents and of metrics' names is bounded; past
+// that all of it is forgotten and learned again.
+const (
+	maxIdentities    = 64 << 10
+	maxIdentityBytes = 32 << 20 // of the contents
+	maxMetrics       = 16 << 10
+)
 
 // identity is whose row it is: what the label columns of a row say.
 type identity struct {
 	host, gpu string
 	labels    map[string]string
-	metric    *telemetry.Descriptor // long form
-	reason    string                // why such rows are rejected, "" if they are not
+	reason    string // why such rows are rejected, "" if they are not
 	detail    string
 }
 
@@ -28,25 +33,45 @@ func (id *identity) same(labels map[string]string) bool {
 	return reflect.ValueOf(id.labels).Pointer() == reflect.ValueOf(labels).Pointer()
 }
 
-// identify finds out whose row it is. Rows with the same label columns share the answer.
+// identify finds out whose row it is. Rows with the same label columns share the answer,
+// and so the map of labels, which makes joining them cheap.
 func (c *CSV) identify() *identity {
 	c.key = c.key[:0]
 	for i := range c.layout.columns {
 		switch c.layout.columns[i].role {
-		case roleMetric, roleTime, roleValue, roleUndecided:
+		case roleMetric, roleTime, roleValue, roleUndecided, roleMetricName:
+		case roleLabels:
+			c.key = appendRawKey(c.key, c.cells[i])
 		default:
-			c.key = append(append(c.key, c.cells[i]...), 0)
+			c.key = binary.AppendUvarint(c.key, uint64(len(c.cells[i])))
+			c.key = append(c.key, c.cells[i]...)
 		}
 	}
 	if id := c.known[string(c.key)]; id != nil {
 		return id
 	}
-	if len(c.known) >= maxIdentities {
+	if len(c.known) >= maxIdentities || c.knownBytes+len(c.key) > maxIdentityBytes {
 		clear(c.known)
+		c.knownBytes = 0
 	}
 	id := c.learn()
 	c.known[string(c.key)] = id
+	c.knownBytes += len(c.key)
 	return id
+}
+
+// appendRawKey adds labels in the exporter's syntax without the metric's name, in which alone
+// many rows differ.
+func appendRawKey(key, raw []byte) []byte {
+	const name = `__name__="`
+	key = binary.AppendUvarint(key, uint64(len(raw)))
+	if before, after, found := bytes.Cut(raw, []byte(name)); found {
+		if _, rest, closed := bytes.Cut(after, []byte(`"`)); closed {
+			key = binary.AppendUvarint(append(key, before...), uint64(len(rest)))
+			return append(key, rest...)
+		}
+	}
+	return append(key, raw...)
 }
 
 // learn reads the label columns.
@@ -59,7 +84,8 @@ func (c *CSV) learn() *identity {
 	for i := range l.columns {
 		col := &l.columns[i]
 		cell := c.cells[i]
-		if col.role == roleValue || col.role == roleMetric || col.role == roleUndecided {
+		switch col.role {
+		case roleValue, roleMetric, roleUndecided, roleTime, roleMetricName:
 			continue
 		}
 		switch {
@@ -85,10 +111,7 @@ func (c *CSV) learn() *identity {
 	if !c.name(id) {
 		return refuse(reasonNoGPU, "the row names no GPU")
 	}
-	if l.long && !c.nameMetric(id) {
-		return refuse(reasonNoMetric, "")
-	}
-	return c.share(id)
+	return id
 }
 
 // name finds the row's host and GPU: its UUID, or else its name or index, which other hosts
@@ -127,43 +150,27 @@ func (c *CSV) name(id *identity) bool {
 	return true
 }
 
-// nameMetric finds a long-form row's descriptor.
-func (c *CSV) nameMetric(id *identity) bool {
-	name := string(c.cells[c.layout.metric])
-	if name == "" {
-		return false
+// metric finds a long-form row's descriptor, or why there is none.
+func (c *CSV) metric() (d *telemetry.Descriptor, reason string) {
+	cell := c.cells[c.layout.metric]
+	if d := c.metrics[string(cell)]; d != nil {
+		return d, ""
 	}
-	d := c.metrics[name]
-	if d == nil {
-		var ok bool
-		if d, ok = telemetry.Lookup(name); !ok {
-			d = telemetry.Custom(name)
-		}
-		if len(c.metrics) < maxIdentities {
-			c.metrics[name] = d
-		}
+	switch {
+	case len(cell) == 0:
+		return nil, reasonNoMetric
+	case len(cell) > telemetry.MaxLabelBytes:
+		return nil, reasonTextTooLong
+	case !utf8.Valid(cell):
+		return nil, reasonNotUTF8
 	}
-	id.metric = d
-	return true
-}
-
-// share lets identities that differ in nothing but their metric have one map of labels, which
-// makes joining their rows cheap.
-func (c *CSV) share(id *identity) *identity {
-	key := "\x00labels\x00" + id.host + "\x00" + id.gpu
-	first := c.known[key]
-	if first == nil {
-		c.known[key] = id
-		return id
+	d, ok := telemetry.Lookup(string(cell))
+	if !ok {
+		d = telemetry.Custom(string(cell))
 	}
-	if len(first.labels) != len(id.labels) {
-		return id
+	if len(c.metrics) >= maxMetrics {
+		clear(c.metrics)
 	}
-	for name, value := range id.labels {
-		if has, ok := first.labels[name]; !ok || has != value {
-			return id
-		}
-	}
-	id.labels = first.labels
-	return id
+	c.metrics[string(cell)] = d
+	return d, ""
 }

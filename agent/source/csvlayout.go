@@ -132,11 +132,21 @@ func (l *layout) settle(c *column) {
 // identifies reports whether a row can name its GPU at all.
 func (l *layout) identifies() bool { return l.uuid >= 0 || l.gpu >= 0 }
 
-// decide gives an undecided column its role by a cell.
-func (c *column) decide(number bool) {
-	if number {
-		c.role, c.metric = roleMetric, telemetry.Custom(c.name)
-		return
+// decision is what the first cell with something in it says of its column: text or numbers. It
+// counts once the whole row has been found good.
+type decision struct {
+	column int
+	number bool
+}
+
+// decide settles the columns that a good row has told the kind of.
+func (c *CSV) decide() {
+	for _, d := range c.first {
+		col := &c.layout.columns[d.column]
+		if d.number {
+			col.role, col.metric = roleMetric, telemetry.Custom(col.name)
+		} else {
+			col.role, col.label = roleLabel, labelName(col.name)
+		}
 	}
-	c.role, c.label = roleLabel, labelName(c.name)
 }
