@@ -233,6 +233,31 @@ func TestFinalCloseCodesEndTheClientAndOthersDoNot(t *testing.T) {
 	}
 }
 
+// TestAnswersBeforeTheHubHasAgreed: a delivery may overtake the answer to Consume, and its ack
+// must be sent all the same.
+func TestAnswersBeforeTheHubHasAgreed(t *testing.T) {
+	acked := make(chan *wire.Ack, 1)
+	s := newScript(t, func(l *link) {
+		consume := l.read().GetConsume()
+		l.send(&wire.Frame{Kind: &wire.Frame_Deliver{Deliver: &wire.Deliver{Subscription: consume.GetRequest(), Deliveries: []*wire.Delivery{
+			{Sequence: 1, Attempt: 1, Message: &wire.Message{Topic: "a"}},
+		}}}})
+		<-time.After(20 * time.Millisecond) // the handler answers meanwhile
+		l.send(&wire.Frame{Kind: &wire.Frame_Subscribed{Subscribed: &wire.Subscribed{Request: consume.GetRequest(), Epoch: "e"}}})
+		acked <- l.read().GetAck()
+		l.read()
+	})
+	c := s.dial(sdk.Options{})
+	_, err := c.Consume(soon(t), sdk.ConsumeOptions{Consumer: "c", Filter: ">"}, func(d *sdk.Delivery) { require.NoError(t, d.Ack()) })
+	require.NoError(t, err)
+	select {
+	case ack := <-acked:
+		require.Equal(t, uint64(1), ack.GetRanges()[0].GetFirst())
+	case <-soon(t).Done():
+		require.Fail(t, "the ack was never sent")
+	}
+}
+
 func TestUnreachableServerIsNamed(t *testing.T) {
 	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()

@@ -173,6 +173,7 @@ func (c *Client) opened(f *wire.Subscribed) {
 	}
 	x.isOpen, x.epoch = true, f.GetEpoch()
 	x.answerOpening(nil)
+	c.wakeLocked() // for answers to what came before this
 }
 
 // missed takes the hub's word that a live subscription lost messages.

@@ -118,12 +118,13 @@ func (h *Hub) join(conn *conn, f *wire.Consume) (*member, error) {
 	if n := f.GetMaxInFlightBytes(); n > 0 {
 		m.maxBytes = int(min(n, math.MaxInt32))
 	}
+	_, last := h.log.Bounds()
+	subscribed := &wire.Subscribed{Request: m.request, Epoch: h.epoch, Sequence: last, Recovered: true}
 	c.mu.Lock()
+	conn.send(&wire.Frame{Kind: &wire.Frame_Subscribed{Subscribed: subscribed}}) // before the first delivery
 	c.settings = h.settingsOf(f)
 	c.members = append(c.members, m)
 	c.mu.Unlock()
-	_, last := h.log.Bounds()
-	conn.send(&wire.Frame{Kind: &wire.Frame_Subscribed{Subscribed: &wire.Subscribed{Request: m.request, Epoch: h.epoch, Sequence: last, Recovered: true}}})
 	c.signal()
 	return m, nil
 }
