@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"gpupulse/sdk"
 	"gpupulse/sdk/telemetry"
 	"gpupulse/server/api"
 	"gpupulse/server/commitlog"
@@ -66,6 +67,16 @@ func newHouse(t *testing.T, parts ...api.Part) *house {
 		require.NoError(t, messages.Close())
 	})
 	return h
+}
+
+// consumer makes a durable consumer that has no members.
+func (h *house) consumer(name string) {
+	c, err := sdk.Dial(h.t.Context(), "ws://hub.local/ws", sdk.Options{Dial: h.hub.DialLocal})
+	require.NoError(h.t, err)
+	_, err = c.Consume(h.t.Context(), sdk.ConsumeOptions{Consumer: name, Filter: "work.>"}, func(*sdk.Delivery) {})
+	require.NoError(h.t, err)
+	require.NoError(h.t, c.Close())
+	require.Eventually(h.t, func() bool { return h.hub.Consumers()[0].Members == 0 }, 10*time.Second, time.Millisecond)
 }
 
 // put stores readings with the sequences from first on.

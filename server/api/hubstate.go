@@ -18,6 +18,7 @@ type Hub interface {
 	Consumers() []hub.ConsumerInfo
 	Connections() []hub.ConnectionInfo
 	Stats() hub.Stats
+	Admin
 	// Publish answers when the messages are stored. publisher is the scope of their ids.
 	Publish(ctx context.Context, publisher string, messages ...*wire.Message) (*wire.PubAck, error)
 }

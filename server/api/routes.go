@@ -63,6 +63,8 @@ func (s *Server) routes() []route {
 	metric := param{"metric", "Only these metrics, by canonical or source name; repeated or separated by commas.",
 		schema{"type": "array", "items": schema{"type": "string"}}, true}
 	host := textParam("host", "Only those of this host.")
+	sequences := param{"sequence", "Only the dead letters with these sequences; all if left out.",
+		schema{"type": "array", "items": schema{"type": "integer", "minimum": 1}}, true}
 	with := func(base []param, more ...param) []param { return append(more, base...) }
 
 	return []route{
@@ -93,6 +95,20 @@ func (s *Server) routes() []route {
 			body:  true, status: http.StatusCreated, answer: publishAnswer{}, handle: s.publish},
 		{method: http.MethodGet, path: "/api/v1/topics", tag: "hub", summary: "Topics with their rates", query: page, list: hub.TopicInfo{}, handle: s.topics},
 		{method: http.MethodGet, path: "/api/v1/consumers", tag: "hub", summary: "Durable consumers with their lag", query: page, list: hub.ConsumerInfo{}, handle: s.consumers},
+		{method: http.MethodPost, path: "/api/v1/consumers/{consumer}/pause", tag: "hub", summary: "Stop a consumer's deliveries", answer: hub.ConsumerInfo{}, handle: s.pauseConsumer},
+		{method: http.MethodPost, path: "/api/v1/consumers/{consumer}/resume", tag: "hub", summary: "Go on with a consumer's deliveries", answer: hub.ConsumerInfo{}, handle: s.resumeConsumer},
+		{method: http.MethodPost, path: "/api/v1/consumers/{consumer}/reset", tag: "hub", summary: "Let a consumer begin anew",
+			query: []param{choiceParam("start", "Where.", startNames()...), textParam("sequence", "The sequence, for start=sequence."),
+				timeParam("time", "The time, for start=time.")},
+			answer: hub.ConsumerInfo{}, handle: s.resetConsumer},
+		{method: http.MethodDelete, path: "/api/v1/consumers/{consumer}", tag: "hub", summary: "Forget a consumer that has no members",
+			answer: countAnswer{}, handle: s.deleteConsumer},
+		{method: http.MethodGet, path: "/api/v1/consumers/{consumer}/dead-letters", tag: "hub", summary: "A consumer's dead letters, newest first; payloads in base64",
+			query: page, list: hub.DeadLetter{}, handle: s.deadLetters},
+		{method: http.MethodPost, path: "/api/v1/consumers/{consumer}/dead-letters/replay", tag: "hub", summary: "Publish dead letters again where they came from",
+			query: []param{sequences}, answer: countAnswer{}, handle: s.replayDeadLetters},
+		{method: http.MethodDelete, path: "/api/v1/consumers/{consumer}/dead-letters", tag: "hub", summary: "Take dead letters off the list",
+			query: []param{sequences}, answer: countAnswer{}, handle: s.purgeDeadLetters},
 		{method: http.MethodGet, path: "/api/v1/connections", tag: "hub", summary: "Open connections", query: page, list: hub.ConnectionInfo{}, handle: s.connections},
 		{method: http.MethodGet, path: "/api/v1/stats", tag: "hub", summary: "Numbers of the hub and the other parts", answer: statsAnswer{}, handle: s.stats},
 		{method: http.MethodGet, path: "/healthz", tag: "health", summary: "Whether the process answers", answer: map[string]string{}, handle: s.healthz},

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -98,27 +97,27 @@ func (c *consumer) applyResetLocked() {
 	c.next, c.reset, c.dirty = c.reset.floor+1, nil, true
 }
 
-// DeleteConsumer forgets a consumer. Its members are told with NotFound; its dead letters
-// stay in the log.
+// DeleteConsumer forgets a consumer, unless it has members: a *wire.Fault with Conflict. Its
+// dead letters stay in the log.
 func (h *Hub) DeleteConsumer(name string) error {
-	h.mu.Lock()
-	c := h.consumers[name]
-	delete(h.consumers, name)
-	h.mu.Unlock()
-	if c == nil {
-		return wire.Faultf(wire.NotFound, "no consumer %q", name)
+	c, err := h.find(name)
+	if err != nil {
+		return err
 	}
+	h.mu.Lock()
 	c.mu.Lock()
-	c.deleted = true
-	members := slices.Clone(c.members)
+	members := len(c.members)
+	if members == 0 {
+		c.deleted = true
+		delete(h.consumers, name)
+	}
 	c.mu.Unlock()
+	h.mu.Unlock()
+	if members > 0 {
+		return wire.Faultf(wire.Conflict, "consumer %q has %d members, which must leave first", name, members)
+	}
 	c.signal()
 	<-c.ended
-	for _, m := range members {
-		m.conn.send(&wire.Frame{Kind: &wire.Frame_Error{Error: &wire.Error{
-			Request: m.request, Code: uint32(wire.NotFound), Text: fmt.Sprintf("consumer %q was deleted", name),
-		}}})
-	}
 	done := make(chan error, 1)
 	h.log.Put(memoryPrefix+name, nil, func(err error) { done <- err })
 	return <-done

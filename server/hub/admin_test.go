@@ -101,7 +101,7 @@ func TestConsumerIsPausedResetAndDeleted(t *testing.T) {
 	c := b.dial(sdk.Options{})
 	defer c.Close()
 	w := &worker{got: map[string]int{}}
-	_, err := c.Consume(within(t), sdk.ConsumeOptions{Consumer: "work", Filter: "job.*"}, w.handle)
+	consumer, err := c.Consume(within(t), sdk.ConsumeOptions{Consumer: "work", Filter: "job.*"}, w.handle)
 	require.NoError(t, err)
 	publish(t, c, message("job.x", "a"))
 	require.Eventually(t, func() bool { return w.count("a") == 1 }, 5*time.Second, time.Millisecond)
@@ -116,7 +116,9 @@ func TestConsumerIsPausedResetAndDeleted(t *testing.T) {
 	require.NoError(t, b.hub.ResetConsumer("work", &wire.Consume{Start: wire.Start_START_ALL}))
 	require.Eventually(t, func() bool { return w.count("a") == 2 && w.count("b") == 2 }, 5*time.Second, time.Millisecond)
 
-	require.NoError(t, b.hub.DeleteConsumer("work"))
+	require.ErrorContains(t, b.hub.DeleteConsumer("work"), "1 members")
+	require.NoError(t, consumer.Close())
+	require.Eventually(t, func() bool { return b.hub.DeleteConsumer("work") == nil }, 5*time.Second, time.Millisecond)
 	require.Empty(t, b.hub.Consumers())
 	require.Error(t, b.hub.DeleteConsumer("work"))
 	publish(t, c, message("job.x", "c"))

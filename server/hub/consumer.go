@@ -121,6 +121,10 @@ func (h *Hub) join(conn *conn, f *wire.Consume) (*member, error) {
 	_, last := h.log.Bounds()
 	subscribed := &wire.Subscribed{Request: m.request, Epoch: h.epoch, Sequence: last, Recovered: true}
 	c.mu.Lock()
+	if c.deleted {
+		c.mu.Unlock()
+		return nil, wire.Faultf(wire.NotFound, "consumer %q was deleted a moment ago", name)
+	}
 	conn.send(&wire.Frame{Kind: &wire.Frame_Subscribed{Subscribed: subscribed}}) // before the first delivery
 	c.settings = h.settingsOf(f)
 	c.members = append(c.members, m)
