@@ -72,7 +72,7 @@ function draw(d: Drawing): () => void {
   const data: [number[], ...(number | null | undefined)[][]] = [[], ...d.lines.map(() => [])];
   let visible = true;
   let painted = { version: -1, at: 0, width: 0 };
-  const plot = new uPlot(options(d), data as uPlot.AlignedData, d.box);
+  const plot = new uPlot(options(d), data, d.box);
   const version = () => d.lines.reduce((sum, l) => sum + l.timeline.version, 0);
   const chart = {
     due: (now: number) =>
@@ -86,7 +86,7 @@ function draw(d: Drawing): () => void {
         l.timeline.read(d.metric, right - d.range, right, i === 0 ? data[0] : spare, data[i + 1] ?? []);
       }
       plot.batch(() => {
-        plot.setData(data as uPlot.AlignedData, false);
+        plot.setData(data, false);
         plot.setScale("x", { min: (right - d.range) / 1000, max: right / 1000 });
       });
       tell(plot, d);
@@ -135,14 +135,14 @@ function options(d: Drawing): uPlot.Options {
   return {
     width: Math.max(100, d.box.clientWidth),
     height: d.height,
-    padding: [8, 6, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 }, sync: { key: "gpupulse" } },
     hooks: { setCursor: [(u) => tell(u, d)] },
     scales: { x: { time: true }, y: { range: (_u, least, most) => bounds(d.unit, least, most) } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 76, values: (_u, splits) => splits.map((s) => tick(s * 1000, d.range)) },
-      { ...axis, size: 58, space: 34, values: (u, splits) => ticks(d.unit, splits, u.scales.y?.max ?? 1) },
+      { ...axis, size: 58, space: 34, ...increments(d.unit), values: (u, splits) => ticks(d.unit, splits, u.scales.y?.max ?? 1) },
     ],
     series: [
       {},
@@ -159,11 +159,18 @@ function options(d: Drawing): uPlot.Options {
 
 /** Shares of one are drawn from 0 to 100 %; others from zero, but for temperatures and clocks. */
 function bounds(unit: string, least: number | null, most: number | null): uPlot.Range.MinMax {
-  if (unit === "ratio") return [0, 1];
+  if (unit === "ratio") return [0, 1.03];
   if (least === null || most === null) return [0, 1];
   const pad = Math.max((most - least) * 0.12, Math.abs(most) * 0.02, 1e-9);
   const fromZero = unit !== "celsius" && unit !== "hertz" && unit !== "joules" && unit !== "" && least >= 0;
   return [fromZero ? 0 : Math.max(least - pad, least >= 0 ? 0 : -Infinity), most + pad];
+}
+
+/** Ticks of bytes stand at round numbers of a binary prefix. */
+function increments(unit: string): { incrs?: number[] } {
+  if (unit !== "bytes" && unit !== "bytes_per_second") return {};
+  const round = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+  return { incrs: [0, 1, 2, 3, 4, 5].flatMap((i) => round.map((r) => r * 1024 ** i)) };
 }
 
 function ticks(unit: string, splits: readonly number[], most: number): string[] {
@@ -176,5 +183,5 @@ function ticks(unit: string, splits: readonly number[], most: number): string[] 
 
 function tick(ms: number, range: number): string {
   if (range > 2 * day) return dateTime(ms).slice(5, range > 4 * day ? 10 : 16);
-  return range <= 900_000 ? clock(ms) : clock(ms).slice(0, 5);
+  return range <= 300_000 ? clock(ms) : clock(ms).slice(0, 5);
 }

@@ -27,6 +27,11 @@ export function duration(ms: number): string {
   return `${Math.floor(h / 24)} d`;
 }
 
+/** How long ago something was: now, or 45 s ago. */
+export function ago(ms: number): string {
+  return ms < 2000 ? "now" : `${duration(ms)} ago`;
+}
+
 /** RFC 3339 with any number of digits, as milliseconds with their fraction; NaN if it is none. */
 export function parseTime(text: string): number {
   const whole = Date.parse(text.replace(/\.\d+/u, ""));

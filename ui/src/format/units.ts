@@ -48,8 +48,9 @@ export function showText(canonical: number | null | undefined, unit: string): st
 }
 
 function fixed(v: number, digits: number): string {
-  const text = v.toFixed(digits);
-  return Number(text) === 0 ? (0).toFixed(digits) : text;
+  // -0.2 without digits would be "-0".
+  const rounded = Number(v.toFixed(digits)) || 0;
+  return rounded.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 const binaryPrefixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi"];

@@ -2,7 +2,7 @@
 import type { State } from "@gpupulse/sdk";
 
 import { duration } from "../format/time";
-import { useConnection, useLive, useNow } from "../bind/live";
+import { useConnection, useLive, useLocalTime } from "../bind/live";
 
 /** Connected and nothing arrives for so long, in milliseconds: then nobody sends. */
 const silentAfter = 10_000;
@@ -49,8 +49,7 @@ export function tell(state: State, arrived: number, skipped: number, now: number
 export function ConnectionBadge() {
   const live = useLive();
   const state = useConnection();
-  useNow();
-  const told = tell(state, live.arrived, live.skipped, Date.now());
+  const told = tell(state, live.arrived, live.skipped, useLocalTime());
   return (
     <div className={`badge ${told.tone}`} role="status" title={told.title} data-state={state.kind}>
       <span className="dot" aria-hidden="true" />

@@ -37,26 +37,45 @@ const groupGap = 22;
 const rowGap = 14;
 /** A group is at least so wide that its name can be read. */
 const leastGroup = 92;
-const sizes = [64, 58, 52, 48, 44, 40, 36, 32, 28, 24, 20, 17, 14];
+/** Tiles are between these: smaller ones cannot be hit, larger ones tell no more. */
+const least = 14;
+const most = 84;
 
-/** Lays groups out in rows, with the largest tiles that need no more than height. */
+/**
+ * Lays groups out in rows: as few in a row, and so with tiles as large, as the height
+ * allows. Rows fill the width, unless tiles are as large as they get.
+ */
 export function layOut(groups: readonly Group[], width: number, height: number): Layout {
+  const largest = groups.reduce((n, g) => Math.max(n, g.places.length), 0);
+  // Hosts have up to eight GPUs or a multiple of it: rows of eight are read as one host.
+  const columns = largest <= 16 ? Math.min(8, largest) : 0;
+  if (largest === 0) return { width, height: 0, tile: most, groups: [], places: [] };
+  if (columns === 0) return bySize(groups, width, height);
+  const widest = Math.max(leastGroup, columns * (most + tileGap) - tileGap);
+  const first = Math.max(1, Math.min(groups.length, Math.floor((width + groupGap) / (widest + groupGap))));
   let best: Layout | undefined;
-  for (const size of sizes) {
-    best = attempt(groups, width, size);
-    if (best.height <= height && best.groups.every((g) => g.width <= width)) break;
+  for (let perRow = first; ; perRow++) {
+    const room = Math.floor((width - (perRow - 1) * groupGap) / perRow);
+    const tile = Math.min(most, Math.floor((room + tileGap) / columns) - tileGap);
+    if (best && (tile < least || room < leastGroup)) break;
+    best = place(groups, width, Math.max(tile, least), columns, perRow);
+    if (best.height <= height || perRow >= groups.length) break;
   }
-  return best ?? { width, height: 0, tile: 14, groups: [], places: [] };
+  return best;
 }
 
-function attempt(groups: readonly Group[], width: number, tile: number): Layout {
-  const largest = groups.reduce((n, g) => Math.max(n, g.places.length), 0);
+/** Large groups go below one another, as wide as the page. */
+function bySize(groups: readonly Group[], width: number, height: number): Layout {
+  for (let tile = most; ; tile -= 2) {
+    const columns = Math.max(1, Math.floor((width + tileGap) / (tile + tileGap)));
+    const l = place(groups, width, tile, columns, 1);
+    if (l.height <= height || tile <= least) return l;
+  }
+}
+
+function place(groups: readonly Group[], width: number, tile: number, columns: number, perRow: number): Layout {
   const pitch = tile + tileGap;
-  const fitting = Math.max(1, Math.floor((width + tileGap) / pitch));
-  // Hosts have up to eight GPUs or a multiple of it: rows of eight are read as one host.
-  const columns = largest <= 16 ? Math.min(8, largest, fitting) : fitting;
   const groupWidth = Math.max(leastGroup, columns * pitch - tileGap);
-  const perRow = Math.max(1, Math.floor((width + groupGap) / (groupWidth + groupGap)));
   const placed: PlacedGroup[] = [];
   const places: number[] = [];
   let y = 0;

@@ -1,8 +1,8 @@
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo } from "react";
 import { useSearchParams } from "wouter";
 
 import { compareMetrics, metricTitle } from "../../format/metrics";
-import { useConnection, useFleet, useNow } from "../../bind/live";
+import { useConnection, useFleet, useLocalTime, usePlaces } from "../../bind/live";
 import { TileMap } from "../../tiles/TileMap";
 import { EmptyFleet } from "./EmptyFleet";
 import { FleetTable } from "./FleetTable";
@@ -20,7 +20,9 @@ export function FleetPage() {
     (part: Partial<FleetQuery>, replace = true) => setParams((old) => writeQuery({ ...readQuery(old), ...part }), { replace }),
     [setParams],
   );
-  const places = usePlaces(query.search, query.state);
+  const { search, state } = query;
+  const find = useCallback((now: number) => select(live.fleet, { search, state }, now), [live, search, state]);
+  const places = usePlaces(find, state !== "");
   const groups = useMemo(() => byHost(live.fleet, places), [live, places]);
   // Depends on structure: metrics come with the first readings.
   const metrics = useMemo(() => {
@@ -85,23 +87,10 @@ export function FleetPage() {
   );
 }
 
-/** The places that fit, found again when GPUs come and, where a state is asked for, each second. */
-function usePlaces(search: string, state: FleetQuery["state"]): readonly number[] {
-  const { live, structure } = useFleet();
-  const now = useNow();
-  const [places, setPlaces] = useState<readonly number[]>([]);
-  const beat = state === "" ? 0 : now;
-  useEffect(() => {
-    const found = select(live.fleet, { search, state }, live.now());
-    setPlaces((old) => (old.length === found.length && old.every((p, i) => p === found[i]) ? old : found));
-  }, [live, structure, search, state, beat]);
-  return places;
-}
-
 /** Nothing is known yet: either it is on its way or there is nothing. */
 function FirstWait() {
   const connection = useConnection();
-  const now = useNow();
+  const now = useLocalTime();
   if (connection.kind === "connected" && now - connection.since > 2500) return <EmptyFleet />;
   return (
     <section className="empty">

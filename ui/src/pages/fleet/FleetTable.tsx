@@ -2,11 +2,11 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 
 import { metricTitle } from "../../format/metrics";
-import { duration } from "../../format/time";
+import { ago } from "../../format/time";
 import { showText } from "../../format/units";
 import { condition, holdsMemory } from "../../live/condition";
 import type { Fleet, Gpu } from "../../live/fleet";
-import { LiveText, useLive, useNow } from "../../bind/live";
+import { LiveText, useLive, usePlaces } from "../../bind/live";
 import { compareGpus } from "./query";
 import type { FleetQuery } from "./query";
 
@@ -23,11 +23,16 @@ export function FleetTable({ places, query, change }: {
 }) {
   const live = useLive();
   const body = useRef<HTMLTableSectionElement>(null);
-  const sorted = useSorted(places, query);
+  const { sort, descending } = query;
+  const order = useCallback(
+    (now: number) => sortPlaces(live.fleet, places, sort, descending, now),
+    [live, places, sort, descending],
+  );
+  const sorted = usePlaces(order, sort !== "host" && sort !== "index");
   const [first, last] = useVisible(body, sorted.length);
   const columns = usual.includes(query.metric) ? usual : [query.metric, ...usual];
-  const head = (name: string, title: string) => (
-    <th key={name} scope="col" aria-sort={query.sort !== name ? "none" : query.descending ? "descending" : "ascending"}>
+  const head = (name: string, title: string, number = false) => (
+    <th key={name} scope="col" className={number ? "number" : undefined} aria-sort={query.sort !== name ? "none" : query.descending ? "descending" : "ascending"}>
       <button
         type="button"
         onClick={() => change({ sort: name, descending: query.sort === name ? !query.descending : name.startsWith("gpu.") })}
@@ -45,8 +50,8 @@ export function FleetTable({ places, query, change }: {
             {head("host", "Host")}
             {head("index", "GPU")}
             {head("state", "State")}
-            {columns.map((c) => head(c, metricTitle(c)))}
-            {head("heard", "Last reading")}
+            {columns.map((c) => head(c, metricTitle(c), true))}
+            {head("heard", "Last reading", true)}
           </tr>
         </thead>
         <tbody ref={body}>
@@ -65,7 +70,7 @@ export function FleetTable({ places, query, change }: {
 function Row({ gpu, columns, number }: { gpu: Gpu; columns: readonly string[]; number: number }) {
   const { fleet } = useLive();
   const state = useCallback((now: number) => stateText(fleet, gpu.place, now), [fleet, gpu]);
-  const heard = useCallback((now: number) => `${duration(now - fleet.heard(gpu.place))} ago`, [fleet, gpu]);
+  const heard = useCallback((now: number) => ago(now - fleet.heard(gpu.place)), [fleet, gpu]);
   return (
     <tr style={{ height: rowHeight }} aria-rowindex={number}>
       <td>
@@ -103,19 +108,6 @@ function stateText(fleet: Fleet, place: number, now: number): string {
   const c = condition(fleet, place, now);
   if (c === "unknown") return "";
   return c !== "quiet" && holdsMemory(fleet, place) ? `${c}, holds memory` : c;
-}
-
-/** The places in the asked order; anew each second, where the order follows values. */
-function useSorted(places: readonly number[], { sort, descending }: FleetQuery): readonly number[] {
-  const live = useLive();
-  const now = useNow();
-  const beat = sort === "host" || sort === "index" ? 0 : now;
-  const [sorted, setSorted] = useState(places);
-  useEffect(() => {
-    const order = sortPlaces(live.fleet, places, sort, descending, live.now());
-    setSorted((old) => (old.length === order.length && old.every((p, i) => p === order[i]) ? old : order));
-  }, [live, places, sort, descending, beat]);
-  return sorted;
 }
 
 /** Sorts by a column; GPUs without a value come last either way. */

@@ -18,10 +18,10 @@ interface Entry {
 const count = (n: number): Shown => ({ text: n.toLocaleString("en"), unit: "" });
 
 const entries: readonly Entry[] = [
-  { name: "GPUs", title: "All GPUs that were ever heard of", filter: "", read: (s) => ({ ...count(s.gpus), more: `${s.hosts.toLocaleString("en")} hosts` }) },
+  { name: "GPUs", title: "All GPUs that were ever heard of: shows them all", filter: "", read: (s) => ({ ...count(s.gpus), more: `${s.hosts.toLocaleString("en")} hosts` }) },
   { name: "Busy", title: `Utilisation of at least ${idleBelow * 100} %`, filter: "busy", read: (s) => ({ ...count(s.busy), more: share(s.busy, s.gpus) }) },
   { name: "Idle", title: `Utilisation below ${idleBelow * 100} %`, filter: "idle", read: (s) => ({ ...count(s.idle), more: share(s.idle, s.gpus) }) },
-  { name: "Idle, memory held", title: "Idle, and more than 1 GiB of memory in use", filter: "holding", read: (s) => count(s.holding) },
+  { name: "Idle, held", title: "Idle, and yet more than 1 GiB of memory is in use", filter: "holding", read: (s) => count(s.holding) },
   { name: "Hot", title: `${hotFrom} °C or more`, filter: "hot", read: (s) => count(s.hot) },
   { name: "Quiet", title: `No reading for ${quietAfter / 1000} s`, filter: "quiet", read: (s) => count(s.quiet) },
   { name: "Power", title: "Sum over the GPUs that are not quiet", read: (s) => power(s.power) },
@@ -66,7 +66,7 @@ export function SummaryLine({ state, choose }: { state: StateFilter; choose: (s:
               type="button"
               className="stat"
               title={e.title}
-              aria-pressed={state === e.filter}
+              aria-pressed={e.filter === "" ? undefined : state === e.filter}
               onClick={() => choose(state === e.filter ? "" : (e.filter ?? ""))}
             >
               {bodies[i]}

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { Link } from "wouter";
 
 import { get, sentence } from "../../api/client";
@@ -10,7 +10,7 @@ import { metricDescription, metricTitle, metricUnit } from "../../format/metrics
 import { parseTime } from "../../format/time";
 import type { Gpu } from "../../live/fleet";
 import { gpuName } from "../../live/overview";
-import { useFleet } from "../../bind/live";
+import { useLive, usePlaces } from "../../bind/live";
 import { useTheme } from "../../theme/theme";
 import { GpuCard } from "./GpuCard";
 import { HostSummary } from "./HostSummary";
@@ -120,15 +120,18 @@ function HostCharts({ gpus, all }: { gpus: readonly Gpu[]; all: number }) {
 
 /** The host's GPUs by position: those of the live fleet, and those that REST remembers. */
 function useHost(host: string): { gpus: readonly Gpu[]; error: unknown } {
-  const { live, structure } = useFleet();
+  const live = useLive();
   const [error, setError] = useState<unknown>(undefined);
-  const [gpus, setGpus] = useState<readonly Gpu[]>([]);
-  useEffect(() => {
-    const found = live.fleet.gpus
-      .filter((g) => g.host === host)
-      .sort((a, b) => byPosition.compare(a.index, b.index) || byPosition.compare(a.id, b.id));
-    setGpus((old) => (old.length === found.length && old.every((g, i) => g === found[i]) ? old : found));
-  }, [live, host, structure]);
+  const find = useCallback(
+    () =>
+      live.fleet.gpus
+        .filter((g) => g.host === host)
+        .sort((a, b) => byPosition.compare(a.index, b.index) || byPosition.compare(a.id, b.id))
+        .map((g) => g.place),
+    [live, host],
+  );
+  const places = usePlaces(find, false);
+  const gpus = useMemo(() => places.flatMap((p) => live.fleet.gpus[p] ?? []), [live, places]);
   useEffect(() => {
     const abort = new AbortController();
     get("/api/v1/hosts/{host}/gpus", { path: { host }, query: { limit: 1000 }, signal: abort.signal }).then(

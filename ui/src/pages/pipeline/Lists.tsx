@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 
 import { sentence } from "../../api/client";
-import { duration, parseTime } from "../../format/time";
+import { ago, duration, parseTime } from "../../format/time";
 import { plain, showText } from "../../format/units";
 import { useNow } from "../../bind/live";
 import { useConnections, useConsumers, useTopics } from "./usePipeline";
@@ -135,7 +135,7 @@ export function Topics() {
         { name: "Rate", title: "Over a minute", number: true, show: (t) => `${t.rate_1m.toFixed(1)} /s` },
         { name: "Messages", number: true, show: (t) => plain(t.messages) },
         { name: "Size", number: true, show: (t) => showText(t.bytes, "bytes") },
-        { name: "Last", number: true, show: (t) => `${duration(now - parseTime(t.last_time))} ago` },
+        { name: "Last", number: true, show: (t) => ago(now - parseTime(t.last_time)) },
         { name: "Subscribers", number: true, show: (t) => plain(t.subscribers) },
       ]}
     />
