@@ -301,3 +301,43 @@ func TestThousandsReconnectAtOnce(t *testing.T) {
 	_, err := all[clients-1].Publish(within(t, startTime), sdk.Message{Topic: "load.0", Payload: []byte("0")})
 	require.NoError(t, err)
 }
+
+// TestDeadLettersByTheOperatorsTool: a message that its handler always fails ends in the dead
+// letters with its payload, and comes again when it is replayed.
+func TestDeadLettersByTheOperatorsTool(t *testing.T) {
+	s := startServer(t, t.TempDir(), "")
+	c := s.dial(sdk.Options{})
+	var fail atomic.Bool
+	fail.Store(true)
+	handled := make(chan string, 1)
+	_, err := c.Consume(within(t, startTime), sdk.ConsumeOptions{Consumer: "work", Filter: "job.*", MaxDeliver: 2}, func(d *sdk.Delivery) {
+		if fail.Load() {
+			_ = d.Nak(time.Millisecond)
+			return
+		}
+		_ = d.Ack()
+		handled <- string(d.Payload)
+	})
+	require.NoError(t, err)
+	_, err = c.Publish(within(t, startTime), sdk.Message{Topic: "job.x", Payload: []byte("the work")})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.cli("dead-letters", "list", "work"), "delivered 2 times")
+	}, startTime, pollTime)
+	require.Contains(t, s.cli("dead-letters", "list", "work", "-o", "json"), `"dGhlIHdvcms="`)
+	fail.Store(false)
+	require.Equal(t, "1 replayed\n", s.cli("dead-letters", "replay", "work"))
+	select {
+	case payload := <-handled:
+		require.Equal(t, "the work", payload)
+	case <-within(t, startTime).Done():
+		require.Fail(t, "the replayed message did not come")
+	}
+	require.Equal(t, "0 purged\n", s.cli("dead-letters", "purge", "work"))
+	require.Contains(t, s.cli("consumer", "pause", "work"), "paused")
+	require.Contains(t, s.cli("consumer", "resume", "work"), "goes on")
+	require.Contains(t, s.cli("consumer", "reset", "work", "--start", "new"), "anew")
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return strings.Contains(page(s.address, "/api/v1/consumers"), `"members":0`) }, startTime, pollTime)
+	require.Contains(t, s.cli("consumer", "delete", "work"), "forgotten")
+}

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,7 +23,21 @@ import (
 	"gpupulse/server/hub"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// modelChecks is how many sequences of operations TestConsumerAgainstItsModel tries, where
+// -rapid.checks does not say. A hundred would find little.
+const modelChecks = "2000"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", modelChecks); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bench is a hub on a real log behind a real socket.
 type bench struct {

@@ -22,6 +22,8 @@ type cli struct {
 	Sub         subCommand         `cmd:"" help:"Print what is published, as it comes: readings as JSON lines."`
 	Topics      topicsCommand      `cmd:"" help:"List topics with their rates."`
 	Consumers   consumersCommand   `cmd:"" help:"List durable consumers with their lag."`
+	Consumer    consumerCommand    `cmd:"" help:"Pause, resume, reset or delete a durable consumer."`
+	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"List, replay or purge what a consumer gave up."`
 	Connections connectionsCommand `cmd:"" help:"List connections."`
 	Hosts       hostsCommand       `cmd:"" help:"List hosts."`
 	GPUs        gpusCommand        `cmd:"" name:"gpus" help:"List GPUs."`

@@ -33,13 +33,18 @@ type problem struct {
 
 // get asks the REST interface and decodes the answer.
 func (c *connection) get(ctx context.Context, path string, query url.Values, answer any) error {
+	return c.call(ctx, http.MethodGet, path, query, answer)
+}
+
+// call is get with any method.
+func (c *connection) call(ctx context.Context, method, path string, query url.Values, answer any) error {
 	_, base, err := c.addresses()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, base+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}
