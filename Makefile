@@ -9,9 +9,10 @@ LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) -X 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 UI_SOURCES  := $(shell find ui/src ui/public ui/index.html ui/vite.config.ts sdk/js/src -type f 2>/dev/null)
 GO_TEST     ?= go test -race -timeout 10m
+FUZZTIME    ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help run build ui binaries test test-go test-ui test-e2e bench lint lint-go lint-ui fmt proto clean
+.PHONY: help run build ui binaries test test-go test-ui test-e2e fuzz bench lint lint-go lint-ui fmt proto clean
 
 ##@ Use
 run: build ## build, start a server and a simulated fleet, print the dashboard's address; Ctrl-C ends all
@@ -40,8 +41,13 @@ test-ui: sdk/js/node_modules/.package-lock.json ui/node_modules/.package-lock.js
 test-e2e: build
 	@scripts/browser-tests.sh
 
-bench: ## Go benchmarks of every package
+fuzz: ## the frame decoder and the log's recovery on random bytes, FUZZTIME each (30s)
+	go test -run '^$$' -fuzz '^FuzzFrame$$' -fuzztime $(FUZZTIME) ./sdk/wire
+	go test -run '^$$' -fuzz '^FuzzRecover$$' -fuzztime $(FUZZTIME) ./server/commitlog
+
+bench: ## Go benchmarks of every package, then the hub beside nats-server
 	go test -run '^$$' -bench . -benchmem ./...
+	cd scripts/bench && go run .
 
 lint: lint-go lint-ui ## gofmt, go vet, staticcheck, the house rules (scripts/check), eslint, tsc
 
