@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type session struct {
 	wake    chan struct{}
 	turn    sync.Mutex // held by who writes: the writer, or a publisher for itself
 	broken  chan error // takes what a publisher's write failed with
+
+	buf []byte // the reader's
 
 	control [][]byte // guarded by Client.mu: frames to write first
 }
@@ -251,7 +254,7 @@ func (s *session) handle(b []byte) error {
 	c := s.client
 	if !c.o.JSON {
 		if content, ok := wire.IsDeliver(b); ok {
-			return c.deliver(s, content)
+			return c.deliver(s, bytes.Clone(content)) // the deliveries keep it
 		}
 	}
 	f, err := s.decode(b)
@@ -329,17 +332,27 @@ func (s *session) writeBytes(ctx context.Context, b []byte) error {
 	return nil
 }
 
-// read returns the next frame, in memory of its own.
+// read returns the next frame. It is valid until the next call.
 func (s *session) read(ctx context.Context) ([]byte, error) {
 	_, r, err := s.ws.Reader(ctx)
 	if err != nil {
 		return nil, closeError(err)
 	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, closeError(err)
+	b := s.buf[:0]
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		s.buf = b
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, closeError(err)
+		}
 	}
-	return b, nil
 }
 
 func (s *session) decode(b []byte) (*wire.Frame, error) {
