@@ -115,7 +115,7 @@ export class Timeline {
       values.push(n > 0 ? (column?.sum[slot] ?? 0) / n : undefined);
       if (n === 0) continue;
       const from = values.length - (id - before);
-      if (id - before > Math.max(2, bridged)) values.fill(null, Math.max(0, from + 1), values.length - 1);
+      if (id - before > Math.max(2, bridged)) values.fill(null, Math.max(0, from), values.length - 1);
       before = id;
     }
   }

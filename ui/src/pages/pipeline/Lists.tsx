@@ -36,7 +36,7 @@ function List<T>({ name, query, columns, keyOf, empty }: {
       {error && !data && <p className="problem">{sentence(error)}</p>}
       {data?.items.length === 0 && <p className="note">{empty}</p>}
       {data && data.items.length > 0 && (
-        <div className="scroll" tabIndex={0} role="region" aria-label={name}>
+        <div className="scroll" tabIndex={0} role="group" aria-label={`${name}, a table to scroll`}>
           <table className="rows">
             <thead>
               <tr>
