@@ -50,10 +50,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 			defer s.cat.mu.RUnlock()
 			return float64(len(s.cat.gpus))
 		}),
-		gauge("tables_bytes", "Bytes of tables on disk, as of the last minute.", func() float64 {
-			tables, _ := s.db.Size()
-			return float64(tables)
-		}),
+		gauge("disk_bytes", "Bytes on disk.", func() float64 { return float64(diskUsage(s.db.Opts().Dir)) }),
 	}
 	if reg != nil {
 		reg.MustRegister(m.all...)

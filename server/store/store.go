@@ -232,7 +232,7 @@ type Stats struct {
 	GPUs       int    `json:"gpus"`
 	Metrics    int    `json:"metrics"` // descriptors seen
 	Schemas    int    `json:"schemas"` // sets of metrics seen
-	Bytes      int64  `json:"bytes"`   // of tables, as of the last minute; the newest readings are in a log of fixed size
+	Bytes      int64  `json:"bytes"`   // on disk, holes in files of fixed size left out
 	Epoch      string `json:"epoch"`
 	Checkpoint uint64 `json:"checkpoint"`
 }
@@ -240,13 +240,12 @@ type Stats struct {
 // Stats returns the store's numbers of now.
 func (s *Store) Stats() Stats {
 	st := s.state.Load()
-	tables, _ := s.db.Size()
 	_, hosts, _ := s.Hosts(context.Background(), telemetry.Page{})
 	s.cat.mu.RLock()
 	defer s.cat.mu.RUnlock()
 	return Stats{
 		Rows: st.rows, Hosts: hosts, GPUs: len(s.cat.gpus), Metrics: len(s.cat.descriptors), Schemas: len(s.cat.schemas),
-		Bytes: tables, Epoch: st.epochName, Checkpoint: st.checkpoint,
+		Bytes: diskUsage(s.db.Opts().Dir), Epoch: st.epochName, Checkpoint: st.checkpoint,
 	}
 }
 
