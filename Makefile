@@ -1,4 +1,4 @@
-# gpupulse. `make help` lists the targets; docs/contributing.md says what they need.
+# gpupulse. `make help` lists the targets; CONTRIBUTING.md says what they need.
 
 VERSION := $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo devel)
 COMMIT  := $(shell git rev-parse -q --verify HEAD 2>/dev/null)
