@@ -1,4 +1,15 @@
-/** The TypeScript client of a gpupulse hub, and the readings that travel through it. */
+/**
+ * The TypeScript client of a gpupulse hub, and the readings that travel through it.
+ *
+ *     const client = new Client("ws://127.0.0.1:8080/ws", { name: "example" });
+ *     client.subscribe("gpu.>", { conflateMs: 1000, sendLast: true }, (deliveries) => {
+ *       for (const d of deliveries) if (d.message) console.log(decodeReading(d.message.payload));
+ *     });
+ *     const [result] = await client.publish({ topic: "a.b", payload: new Uint8Array([1]) });
+ *
+ * The connection comes back by itself, subscriptions with it, and what was published
+ * and not answered is sent again and stored once.
+ */
 export { Client } from "./client.js";
 export type { ClientOptions, State } from "./client.js";
 export { Code, Fault, codeName, reaction } from "./codes.js";

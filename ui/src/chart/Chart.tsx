@@ -151,10 +151,28 @@ function options(d: Drawing): uPlot.Options {
         stroke: d.palette.lines[l.colour % d.palette.lines.length] ?? d.palette.text,
         width: d.lines.length > 1 ? 1.25 : 1.6,
         ...(d.lines.length === 1 && { fill: `color-mix(in srgb, ${d.palette.lines[l.colour] ?? d.palette.text} 14%, transparent)` }),
-        points: { show: false },
+        points: { show: true, size: 4, filter: (u: uPlot, line: number) => alone(u.data[line] ?? []) },
       })),
     ],
   };
+}
+
+/** Samples with a gap on both sides: a line cannot show them. */
+function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  let run = 0;
+  let last = -1;
+  for (let i = 0; i <= values.length; i++) {
+    const v = values[i];
+    if (typeof v === "number") {
+      run++;
+      last = i;
+    } else if (v === null || i === values.length) {
+      if (run === 1) found.push(last);
+      run = 0;
+    }
+  }
+  return found;
 }
 
 /** Shares of one are drawn from 0 to 100 %; others from zero, but for temperatures and clocks. */

@@ -46,6 +46,21 @@ describe("Fleet", () => {
     expect(told).toHaveBeenCalledTimes(3);
   });
 
+  test("metrics that come one by one are all kept, each with its own age", () => {
+    const fleet = new Fleet();
+    fleet.apply(reading("g", { "gpu.temp": 40 }, 2000), 1, "t");
+    fleet.apply(reading("g", { "gpu.util": 0.5 }, 1000), 1, "t");
+    expect(fleet.value("gpu.util", 0)).toBe(0.5);
+    expect(fleet.series).toBe(2);
+    fleet.apply(reading("h", { "gpu.util": 1 }, 1000), 1, "t");
+    fleet.stored("h", "gpu.temp", "celsius", 30, 900);
+    fleet.stored("h", "gpu.util", "ratio", 0, 900);
+    expect(fleet.value("gpu.temp", 1)).toBe(30);
+    expect(fleet.value("gpu.util", 1)).toBe(1);
+    expect(fleet.series).toBe(4);
+    expect([fleet.unit("gpu.temp"), fleet.unit("gpu.power"), fleet.unit("x")]).toEqual(["celsius", "watts", ""]);
+  });
+
   test("what REST remembers never overwrites what is live", () => {
     const fleet = new Fleet();
     fleet.list({ id: "old", host: "h", model: "M", labels: {} }, 5000);

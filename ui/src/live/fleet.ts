@@ -7,6 +7,8 @@
  */
 import type { Reading } from "@gpupulse/sdk";
 
+import { metricUnit } from "../format/metrics";
+
 export interface Gpu {
   /** Place in every column. */
   place: number;
@@ -30,6 +32,12 @@ export interface ListedGpu {
   labels: Record<string, string>;
 }
 
+/** A metric of every GPU: newest values, and when each was measured; NaN where nobody told. */
+interface Column {
+  values: Float64Array;
+  times: Float64Array;
+}
+
 /** More GPUs than this one page cannot show, whoever sends them. */
 const maxGpus = 100_000;
 /** Metrics with a column. A source that makes up names must not fill the memory. */
@@ -41,10 +49,12 @@ export class Fleet {
   version = 0;
   /** Rises when GPUs or metrics come, or labels change. */
   structure = 0;
+  /** How many series have a value: one for each GPU and metric. */
+  series = 0;
   /** Metric names in the order of their coming, and their units. */
   readonly units = new Map<string, string>();
   private readonly places = new Map<string, number>();
-  private readonly columns = new Map<string, Float64Array>();
+  private readonly columns = new Map<string, Column>();
   private heardAt = new Float64Array(64);
   private measuredAt = new Float64Array(64);
   private readonly listeners = new Set<() => void>();
@@ -65,12 +75,17 @@ export class Fleet {
 
   /** The newest value in the canonical unit; NaN if there was none. */
   value(metric: string, place: number): number {
-    return this.columns.get(metric)?.[place] ?? NaN;
+    return this.columns.get(metric)?.values[place] ?? NaN;
   }
 
   /** The column of a metric, to be read only; undefined if no GPU has it. */
   column(metric: string): Float64Array | undefined {
-    return this.columns.get(metric);
+    return this.columns.get(metric)?.values;
+  }
+
+  /** The unit that came with a metric, or the catalogue's; "" where there is none. */
+  unit(metric: string): string {
+    return this.units.get(metric) ?? metricUnit(metric);
   }
 
   /** When the hub last got a reading of the GPU; 0 if it never did. */
@@ -84,16 +99,17 @@ export class Fleet {
   }
 
   /**
-   * Takes a reading. heard is when the hub got it. One that is older than what is
+   * Takes a reading. heard is when the hub got it. A value that is older than what is
    * here changes nothing.
    */
   apply(r: Reading, heard: number, topic: string): void {
     const place = this.enter(r.gpu, r.host, r.labels, topic);
     if (place === undefined) return;
     this.heardAt[place] = Math.max(this.heardAt[place] ?? 0, heard);
-    if (r.time < (this.measuredAt[place] ?? 0)) return;
-    this.measuredAt[place] = r.time;
-    for (const [i, m] of r.metrics.entries()) this.set(m.name, m.unit, place, r.values[i] ?? NaN);
+    this.measuredAt[place] = Math.max(this.measuredAt[place] ?? 0, r.time);
+    for (const [i, m] of r.metrics.entries()) {
+      this.set(m.name, m.unit, place, r.values[i] ?? NaN, r.time + (r.offsets[i] ?? 0));
+    }
     this.version++;
   }
 
@@ -106,11 +122,11 @@ export class Fleet {
     this.version++;
   }
 
-  /** Takes a stored value of a GPU of which no reading came since the page was opened. */
+  /** Takes a stored value, unless a newer one came live. */
   stored(id: string, metric: string, unit: string, value: number, time: number): void {
     const place = this.places.get(id);
-    if (place === undefined || this.gpus[place]?.topic !== "") return;
-    this.set(metric, unit, place, value);
+    if (place === undefined) return;
+    this.set(metric, unit, place, value, time);
     this.measuredAt[place] = Math.max(this.measuredAt[place] ?? 0, time);
     this.version++;
   }
@@ -135,16 +151,21 @@ export class Fleet {
     return next;
   }
 
-  private set(metric: string, unit: string, place: number, value: number): void {
+  private set(metric: string, unit: string, place: number, value: number, time: number): void {
     let column = this.columns.get(metric);
     if (!column) {
       if (this.columns.size >= maxMetrics) return;
-      column = new Float64Array(this.heardAt.length).fill(NaN);
+      const empty = () => new Float64Array(this.heardAt.length).fill(NaN);
+      column = { values: empty(), times: empty() };
       this.columns.set(metric, column);
       this.units.set(metric, unit);
       this.changed();
     }
-    column[place] = value;
+    const before = column.times[place] ?? NaN;
+    if (time < before) return;
+    if (Number.isNaN(before)) this.series++;
+    column.values[place] = value;
+    column.times[place] = time;
   }
 
   private grow(): void {
@@ -156,7 +177,10 @@ export class Fleet {
     };
     this.heardAt = longer(this.heardAt, 0);
     this.measuredAt = longer(this.measuredAt, 0);
-    for (const [name, column] of this.columns) this.columns.set(name, longer(column, NaN));
+    for (const c of this.columns.values()) {
+      c.values = longer(c.values, NaN);
+      c.times = longer(c.times, NaN);
+    }
   }
 
   private changed(): void {

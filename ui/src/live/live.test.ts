@@ -30,7 +30,7 @@ function delivery(sequence: bigint, gpu: string, util: number, at: number) {
 function stubRest() {
   const answers: Record<string, unknown> = {
     "/api/v1/gpus": { items: [{ id: "gone", host: "h", index: 3, model: "M", labels: { index: "3" }, last_seen: "2026-01-30T12:00:00Z" }] },
-    "/api/v1/latest": { items: [{ host: "h", gpu: "gone", metric: "gpu.temp", value: 40, unit: "celsius", time: "2026-01-30T12:00:00Z" }] },
+    "/api/v1/latest": { items: [{ host: "h", gpu: "gone", metric: "gpu.temp", value: 40, unit: "celsius", time: "2026-01-30T12:00:00Z" }], total: 2 },
   };
   vi.stubGlobal("fetch", (url: string) => Promise.resolve(Response.json(answers[url.split("?")[0] ?? ""])));
 }

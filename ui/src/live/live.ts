@@ -20,8 +20,8 @@ export class Live {
   /** Payloads that are no readings, and updates that came too fast for this page. */
   unreadable = 0;
   skipped = 0;
-  /** When a reading last arrived, by this machine's clock; 0 before the first. */
-  arrived = 0;
+  /** When the hub got the newest reading, by its clock; 0 before the first. */
+  heard = 0;
   /** The hub's clock less this machine's, in milliseconds. */
   private skew = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -74,13 +74,13 @@ export class Live {
 
   private take(deliveries: Delivery[]): void {
     const now = Date.now();
-    this.arrived = now;
     for (const d of deliveries) {
       const r = this.decode(d);
       if (!r) continue;
       const heard = Number(d.timeUnixNano) / 1e6;
       // A message cannot arrive before it was stored: then the hub's clock is ahead.
       this.skew = Math.max(this.skew, heard - now);
+      this.heard = Math.max(this.heard, heard);
       this.fleet.apply(r, heard, d.message?.topic ?? "");
     }
     this.loop.request();
@@ -108,8 +108,9 @@ export class Live {
   private async fetchStored(): Promise<void> {
     const { items } = await get("/api/v1/gpus", { query: { limit: 100_000 } });
     for (const g of items) this.fleet.list(g, parseTime(g.last_seen));
-    const silent = this.fleet.gpus.filter((g) => g.topic === "");
-    if (silent.length > 0) {
+    // A source may send metrics one by one: then the newest message is not the newest of all.
+    const { total } = await get("/api/v1/latest", { query: { limit: 1 } });
+    if (total > this.fleet.series) {
       const latest = await get("/api/v1/latest", { query: { limit: 100_000 } });
       for (const v of latest.items) {
         if (v.value !== null) this.fleet.stored(v.gpu, v.metric, v.unit, v.value, parseTime(v.time));

@@ -15,13 +15,13 @@ interface Told {
   title: string;
 }
 
-/** What the badge says. arrived is when the last reading came, 0 if none did. */
-export function tell(state: State, arrived: number, skipped: number, now: number): Told {
+/** What the badge says. silence is the age of the newest reading in milliseconds, Infinity if there is none. */
+export function tell(state: State, silence: number, skipped: number, now: number): Told {
   switch (state.kind) {
     case "connected": {
       const missed = skipped > 0 ? ` ${skipped} updates were skipped because this page was slow.` : "";
-      if (arrived === 0 || now - arrived > silentAfter) {
-        const since = arrived === 0 ? "" : ` for ${duration(now - arrived)}`;
+      if (silence > silentAfter) {
+        const since = silence === Infinity ? "" : ` for ${duration(silence)}`;
         return { tone: "waiting", text: "Connected, no readings", title: `No agent has sent anything${since}.${missed}` };
       }
       return { tone: "live", text: "Live", title: `Connected to ${state.welcome.server} ${state.welcome.version}.${missed}` };
@@ -29,7 +29,7 @@ export function tell(state: State, arrived: number, skipped: number, now: number
     case "connecting": {
       const away = now - state.since;
       const why = state.cause ? `: ${state.cause.message}` : "";
-      if (arrived === 0 && state.attempt <= 1) return { tone: "waiting", text: "Connecting", title: "Connecting to the hub" };
+      if (silence === Infinity && state.attempt <= 1) return { tone: "waiting", text: "Connecting", title: "Connecting to the hub" };
       const soon = state.retryAt === undefined ? "now" : `in ${duration(state.retryAt - now)}`;
       return {
         tone: away < patience ? "waiting" : "lost",
@@ -49,7 +49,9 @@ export function tell(state: State, arrived: number, skipped: number, now: number
 export function ConnectionBadge() {
   const live = useLive();
   const state = useConnection();
-  const told = tell(state, live.arrived, live.skipped, useLocalTime());
+  const now = useLocalTime();
+  const silence = live.heard === 0 ? Infinity : live.now() - live.heard;
+  const told = tell(state, silence, live.skipped, now);
   return (
     <div className={`badge ${told.tone}`} role="status" title={told.title} data-state={state.kind}>
       <span className="dot" aria-hidden="true" />

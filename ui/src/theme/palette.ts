@@ -21,7 +21,7 @@ const dark: readonly [number, number, number][] = [
 ];
 /** The same way turned round: pale is little, on a light page. */
 const light: readonly [number, number, number][] = [
-  [226, 232, 240], [190, 216, 226], [140, 193, 207], [86, 164, 187], [44, 128, 168], [34, 96, 150], [38, 68, 128], [36, 42, 98],
+  [214, 222, 233], [184, 212, 224], [140, 193, 207], [86, 164, 187], [44, 128, 168], [34, 96, 150], [38, 68, 128], [36, 42, 98],
 ];
 
 const steps = 64;

@@ -103,7 +103,7 @@ export function describe(live: Live, place: number, metric: string): string {
   const g = fleet.gpus[place];
   if (!g) return "";
   const state = condition(fleet, place, live.now());
-  const value = showText(fleet.value(metric, place), fleet.units.get(metric) ?? "");
+  const value = showText(fleet.value(metric, place), fleet.unit(metric));
   const held = holdsMemory(fleet, place) ? ", holds memory" : "";
   const what = state === "quiet" ? "quiet" : `${metricTitle(metric)} ${value}, ${state}${held}`;
   return `GPU ${g.index === "" ? g.id : g.index} of ${g.host}: ${what}`;
@@ -144,7 +144,7 @@ function useCanvas(ref: React.RefObject<HTMLCanvasElement | null>, layout: Layou
       drawn = key;
       resize(canvas, layout.width, height);
       context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-      const unit = live.fleet.units.get(metric) ?? "";
+      const unit = live.fleet.unit(metric);
       drawTiles(context, { layout, fleet: live.fleet, palette, metric, unit, domain: domainOf(live.fleet, metric), now, top, height });
     });
     return () => {

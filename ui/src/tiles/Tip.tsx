@@ -42,7 +42,7 @@ export function Tip({ gpu, box, width: room, metric }: { gpu: Gpu; box: Box; wid
 
 function TipValue({ gpu, name }: { gpu: Gpu; name: string }) {
   const { fleet } = useLive();
-  const read = useCallback(() => showText(fleet.value(name, gpu.place), fleet.units.get(name) ?? ""), [fleet, gpu, name]);
+  const read = useCallback(() => showText(fleet.value(name, gpu.place), fleet.unit(name)), [fleet, gpu, name]);
   return (
     <>
       <dt>{metricTitle(name)}</dt>

@@ -58,7 +58,7 @@ function drawTile(c: CanvasRenderingContext2D, p: Picture, place: number, b: Box
   const state = condition(p.fleet, place, p.now);
   const radius = Math.min(6, b.width / 5);
   if (state === "quiet") {
-    drawQuiet(c, p, b, radius);
+    drawQuiet(c, p, place, b, radius);
     return true;
   }
   const value = p.fleet.value(p.metric, place);
@@ -98,8 +98,8 @@ function drawValue(c: CanvasRenderingContext2D, p: Picture, value: number, b: Bo
   c.globalAlpha = 1;
 }
 
-/** No fill, a dashed frame and a stroke through it: told apart without colour. */
-function drawQuiet(c: CanvasRenderingContext2D, p: Picture, b: Box, radius: number): void {
+/** No fill and a dashed frame, told apart without colour; in it the last value, or a stroke. */
+function drawQuiet(c: CanvasRenderingContext2D, p: Picture, place: number, b: Box, radius: number): void {
   c.strokeStyle = p.palette.quiet;
   c.lineWidth = 1;
   c.setLineDash([3, 3]);
@@ -107,6 +107,11 @@ function drawQuiet(c: CanvasRenderingContext2D, p: Picture, b: Box, radius: numb
   c.roundRect(b.x + 0.5, b.y + 0.5, b.width - 1, b.height - 1, radius);
   c.stroke();
   c.setLineDash([]);
+  const last = p.fleet.value(p.metric, place);
+  if (b.width >= 32 && !Number.isNaN(last)) {
+    drawValue(c, p, last, b, p.palette.muted);
+    return;
+  }
   const inset = b.width * 0.3;
   c.beginPath();
   c.moveTo(b.x + inset, b.y + b.height - inset);

@@ -96,7 +96,7 @@ function Row({ gpu, columns, number }: { gpu: Gpu; columns: readonly string[]; n
 
 function Cell({ gpu, metric }: { gpu: Gpu; metric: string }) {
   const { fleet } = useLive();
-  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.units.get(metric) ?? ""), [fleet, gpu, metric]);
+  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.unit(metric)), [fleet, gpu, metric]);
   return (
     <td className="number">
       <LiveText read={read} />

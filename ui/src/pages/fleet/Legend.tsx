@@ -1,6 +1,6 @@
 import { useCallback } from "react";
 
-import { metricDescription, metricTitle, metricUnit } from "../../format/metrics";
+import { metricDescription, metricTitle } from "../../format/metrics";
 import { showText } from "../../format/units";
 import { LiveText, useLive } from "../../bind/live";
 import { gradient } from "../../theme/palette";
@@ -12,7 +12,7 @@ export function Legend({ metric }: { metric: string }) {
   const { fleet } = useLive();
   const { palette } = useTheme();
   const end = useCallback(
-    (i: 0 | 1) => showText(domainOf(fleet, metric)[i], fleet.units.get(metric) ?? metricUnit(metric)),
+    (i: 0 | 1) => showText(domainOf(fleet, metric)[i], fleet.unit(metric)),
     [fleet, metric],
   );
   const least = useCallback(() => end(0), [end]);

@@ -25,11 +25,15 @@ const entries: readonly Entry[] = [
   { name: "Hot", title: `${hotFrom} °C or more`, filter: "hot", read: (s) => count(s.hot) },
   { name: "Quiet", title: `No reading for ${quietAfter / 1000} s`, filter: "quiet", read: (s) => count(s.quiet) },
   { name: "Power", title: "Sum over the GPUs that are not quiet", read: (s) => power(s.power) },
-  { name: "Memory", title: "Device memory in use, of all that there is", read: (s) => ({ ...show(s.memoryUsed, "bytes"), more: `of ${showText(s.memoryTotal, "bytes")}` }) },
+  { name: "Memory", title: "Device memory in use, of all that there is", read: (s) => ({ ...show(s.memoryUsed, "bytes"), more: outOf(s.memoryTotal) }) },
 ];
 
 function power(watts: number): Shown {
   return watts >= 1000 ? { text: (watts / 1000).toFixed(watts >= 100_000 ? 0 : 1), unit: "kW" } : show(watts, "watts");
+}
+
+function outOf(bytes: number): string {
+  return Number.isNaN(bytes) ? "" : `of ${showText(bytes, "bytes")}`;
 }
 
 function share(n: number, of: number): string {

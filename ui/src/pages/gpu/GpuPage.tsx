@@ -97,7 +97,7 @@ function Charts({ gpu }: { gpu: Gpu }) {
               title={metricTitle(m)}
               description={metricDescription(m)}
               metric={m}
-              unit={live.fleet.units.get(m) ?? ""}
+              unit={live.fleet.unit(m)}
               lines={lines}
               range={range.span}
               end={before}

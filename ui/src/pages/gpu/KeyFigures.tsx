@@ -26,12 +26,12 @@ export function KeyFigures({ gpu }: { gpu: Gpu }) {
 
 function Figure({ gpu, metric }: { gpu: Gpu; metric: string }) {
   const { fleet } = useLive();
-  const shown = useCallback(() => show(fleet.value(metric, gpu.place), fleet.units.get(metric) ?? ""), [fleet, gpu, metric]);
+  const shown = useCallback(() => show(fleet.value(metric, gpu.place), fleet.unit(metric)), [fleet, gpu, metric]);
   const text = useCallback(() => shown().text, [shown]);
   const unit = useCallback(() => shown().unit, [shown]);
   const more = useCallback(() => {
     const limit = metric === "gpu.mem.used" ? memoryTotal(fleet, gpu.place) : metric === "gpu.power" ? fleet.value("gpu.power.limit", gpu.place) : NaN;
-    return Number.isNaN(limit) ? "" : `of ${showText(limit, fleet.units.get(metric) ?? "")}`;
+    return Number.isNaN(limit) ? "" : `of ${showText(limit, fleet.unit(metric))}`;
   }, [fleet, gpu, metric]);
   return (
     <>

@@ -45,7 +45,7 @@ export function LatestValues({ gpu }: { gpu: Gpu }) {
 
 function Value({ gpu, metric }: { gpu: Gpu; metric: string }) {
   const { fleet } = useLive();
-  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.units.get(metric) ?? ""), [fleet, gpu, metric]);
+  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.unit(metric)), [fleet, gpu, metric]);
   return (
     <span data-latest={metric}>
       <LiveText read={read} />

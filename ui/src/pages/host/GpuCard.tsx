@@ -40,7 +40,7 @@ export function GpuCard({ gpu, colour }: { gpu: Gpu; colour: number | undefined 
 
 function Number({ gpu, metric }: { gpu: Gpu; metric: string }) {
   const { fleet } = useLive();
-  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.units.get(metric) ?? ""), [fleet, gpu, metric]);
+  const read = useCallback(() => showText(fleet.value(metric, gpu.place), fleet.unit(metric)), [fleet, gpu, metric]);
   return (
     <span title={metricTitle(metric)}>
       <LiveText read={read} />

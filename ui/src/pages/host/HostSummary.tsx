@@ -12,7 +12,7 @@ const entries: readonly { name: string; read: (s: Summary) => string; more?: (s:
   { name: "Hot", read: (s) => String(s.hot) },
   { name: "Quiet", read: (s) => String(s.quiet) },
   { name: "Power", read: (s) => showText(s.power, "watts") },
-  { name: "Memory", read: (s) => showText(s.memoryUsed, "bytes"), more: (s) => `of ${showText(s.memoryTotal, "bytes")}` },
+  { name: "Memory", read: (s) => showText(s.memoryUsed, "bytes"), more: (s) => (Number.isNaN(s.memoryTotal) ? "" : `of ${showText(s.memoryTotal, "bytes")}`) },
 ];
 
 /** A host in a line of numbers. */
