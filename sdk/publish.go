@@ -178,7 +178,7 @@ func (c *Client) partition(s *submission, messages []Message, number uint64) []*
 		size := wire.MessageSize(m.Topic, m.Payload, m.Headers, name)
 		last := len(parts) - 1
 		if last < 0 || len(parts[last].messages)+size > wire.CoalesceBytes {
-			parts = append(parts, &part{of: s, offset: i})
+			parts = append(parts, &part{of: s, offset: i, messages: make([]byte, 0, min((len(messages)-i)*(size+16), wire.CoalesceBytes+size))})
 			last++
 		}
 		p := parts[last]
@@ -296,7 +296,10 @@ func (f *sentFrame) results(ack *wire.PubAck) (results []Result, again map[*part
 		total += p.count
 	}
 	results = make([]Result, total)
-	excepted := make(map[uint32]*wire.PubException, len(ack.GetExceptions()))
+	var excepted map[uint32]*wire.PubException
+	if n := len(ack.GetExceptions()); n > 0 {
+		excepted = make(map[uint32]*wire.PubException, n)
+	}
 	for _, e := range ack.GetExceptions() {
 		excepted[e.GetIndex()] = e
 	}

@@ -107,11 +107,12 @@ func (c *conn) publishDecoded(f *wire.Publish) error {
 	return nil
 }
 
-// submit sends a publication on its way. A client that has nothing else open waits for the
-// answer: then as much as can be is done here, the answer's write included, since each
-// goroutine that has to wake up costs more than all the rest.
+// submit sends a publication on its way. A client that has one message open and nothing else
+// waits for its answer: then as much as can be is done here, the answer's write included,
+// since each goroutine that has to wake up costs more than all the rest. Who sends more than
+// one at a time sends the next while these are stored, which must be read meanwhile.
 func (c *conn) submit(p *publication, alone bool) {
-	if !alone {
+	if !alone || p.count > 1 {
 		c.hub.submit(p, false)
 		return
 	}
