@@ -40,7 +40,7 @@ func PackageName(source Source) []Finding {
 // LockFile refuses the address of a registry in an npm lock file: everybody
 // installs from the registry of their own settings.
 func LockFile(name string, text []byte) []Finding {
-	if path.Base(name) != "package-lock.json" || !bytes.Contains(text, []byte(`"resolved": "http`)) {
+	if path.Base(name) != "package-lock.json" || !bytes.Contains(text, []byte(`"resolved":`)) {
 		return nil
 	}
 	return []Finding{{name, `"resolved" names a registry's host; run npm install --package-lock-only --omit-lockfile-registry-resolved`}}
