@@ -67,6 +67,22 @@ test("time is the hub's where its clock is ahead", async () => {
   live.close();
 });
 
+test("without a connection time stands still, and nobody goes quiet", async () => {
+  const hub = new FakeHub();
+  const live = new Live("ws://hub/ws", { socket: hub.socket });
+  await settle();
+  hub.options.down = true;
+  await vi.advanceTimersByTimeAsync(1000);
+  hub.last.end(1006);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(live.now()).toBe(start + 1000);
+  hub.options.down = false;
+  live.client.retryNow();
+  await settle();
+  expect(live.now()).toBe(start + 61_000);
+  live.close();
+});
+
 test("following a GPU gives every reading, and tells what was missed", async () => {
   const hub = new FakeHub();
   const live = new Live("ws://hub/ws", { socket: hub.socket, minBackoff: 100, random: () => 0 });

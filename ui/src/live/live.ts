@@ -36,9 +36,13 @@ export class Live {
     );
   }
 
-  /** Now by the hub's clock. */
+  /**
+   * Now by the hub's clock. Without a connection time stands still where it was lost:
+   * that this page hears nothing does not mean that the GPUs say nothing.
+   */
   now(): number {
-    return Date.now() + this.skew;
+    const { state } = this.client;
+    return (state.kind === "connected" ? Date.now() : state.since) + this.skew;
   }
 
   /** Every reading of one GPU from now on, none left out as long as the hub has it. */
