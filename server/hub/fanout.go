@@ -258,6 +258,7 @@ func (f *fanout) restoreRecord(first uint64, unixNano int64, body []byte, each f
 		// Past the bound on topics this one has no newest message: the bound is smaller than it was.
 		if state, err := f.topic(m.Topic); err == nil {
 			f.noteLocked(state, first+uint64(i), unixNano, raw)
+			state.rate.last = state.messages // it is not traffic of now
 		}
 		if len(m.ID) > 0 {
 			each(first, publisher, i, m.ID)

@@ -161,6 +161,8 @@ func TestDuplicatesAreStoredOnceAlsoAfterARestart(t *testing.T) {
 	c = b.dial(sdk.Options{Publisher: "p"})
 	defer c.Close()
 	require.Equal(t, []sdk.Result{{Sequence: 1, Duplicate: true}}, publish(t, c, m))
+	require.Eventually(t, func() bool { return b.hub.Stats().RateIn1s > 0 }, 5*time.Second, time.Millisecond)
+	require.Zero(t, b.hub.Topics()[0].Rate1s, "what the log held before is not traffic of now")
 }
 
 func TestConflatedSubscriptionKeepsTheNewestAndBeginsWithTheLast(t *testing.T) {
