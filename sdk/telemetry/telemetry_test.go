@@ -37,7 +37,7 @@ func at(text string) int64 {
 // typical is a reading as a DCGM exporter gives it.
 func typical(t testing.TB) telemetry.Reading {
 	return telemetry.Reading{
-		Time: at("2025-07-18T20:42:34Z"), Host: "node-01", GPU: "GPU-5fd4f087-86f3-7a43-b711-4771313afc50",
+		Time: at("2025-07-18T20:42:34Z"), Host: "node-01", GPU: "GPU-0c4e7a10-9b2d-4f63-8a51-3d7e92c6b048",
 		Labels: map[string]string{"model": "NVIDIA H100 80GB HBM3", "device": "nvidia0", "index": "0", "driver": "535.129.03"},
 		Samples: []telemetry.Sample{
 			{Metric: lookup(t, "DCGM_FI_DEV_GPU_UTIL"), Sent: 29},

@@ -123,7 +123,7 @@ func (c *Collector) take(deliveries []delivery) {
 }
 
 // maxExtend is the longest pause between two extensions of leases: the consumer may
-// have been made with a shorter ack wait than is asked for now.
+// have been made with a shorter ack wait than is asked today.
 const maxExtend = time.Second
 
 // extend tells the hub that what waits here is still being worked on.
