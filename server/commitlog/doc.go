@@ -51,6 +51,8 @@
 // segment, offset and sequences. After either the log goes on in a new segment.
 // An older segment is scanned when it is first read; its successor's header tells how
 // far it was promised, and what lies past that is ignored. Close promises all.
+// A header that does not read back is reported as damage and costs no message: the file's
+// name has the first sequence, the other segments the epoch.
 //
 // A failed write or sync fails its group, abandons the segment after the last
 // acknowledged record and goes on in a new one as soon as the disk allows. The

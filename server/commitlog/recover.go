@@ -33,43 +33,89 @@ func (l *Log) recover() error {
 			return err
 		}
 		l.segments = append(l.segments, s)
-		if s.epoch != l.segments[0].epoch {
-			return fmt.Errorf("segment %s belongs to another log than %s", path, paths[0])
+	}
+	if err := l.adopt(); err != nil {
+		return err
+	}
+	return l.recoverLast()
+}
+
+// adopt takes the log's epoch from the segments' headers and gives it to those whose
+// header is damaged. Where none is left to tell, it is another epoch: whoever remembers
+// sequences of the lost one must not take these for the same.
+func (l *Log) adopt() error {
+	var known *segment
+	for _, s := range l.segments {
+		switch {
+		case s.headless:
+			l.report([]Damage{{Segment: filepath.Base(s.path), Bytes: segmentHeaderBytes, First: s.first, Last: s.first - 1}})
+		case known == nil:
+			known = s
+		case s.epoch != known.epoch:
+			return fmt.Errorf("segment %s belongs to another log than %s", s.path, known.path)
 		}
 	}
-	l.epoch = l.segments[0].epoch
-	return l.recoverLast()
+	l.epoch = newEpoch()
+	if known != nil {
+		l.epoch = known.epoch
+	}
+	for _, s := range l.segments {
+		s.epoch = l.epoch
+	}
+	return nil
 }
 
 // recoverLast scans the last segment and goes on in it, or in a new one if its
 // tail is not clean.
 func (l *Log) recoverLast() error {
-	s := l.segments[len(l.segments)-1]
-	found, err := scan(s, nil, func(r *record) error {
+	n := len(l.segments) - 1
+	s := l.segments[n]
+	values := func(r *record) error {
 		if r.kind == kindValues {
 			return applyValues(l.values, r.body)
 		}
 		return nil
-	})
+	}
+	if n > 0 && !s.startsWell() {
+		// Its table of values is gone: the one before it is older, but not far from it.
+		if _, err := scan(l.segments[n-1], s, values); err != nil {
+			return err
+		}
+	}
+	found, err := scan(s, nil, values)
 	if err != nil {
 		return err
 	}
 	found.install(s)
 	l.last, l.lastAt = s.last, s.lastAt
 	l.report(found.damage)
+	if s.last < s.first && (s.headless || len(s.index) == 0) {
+		l.last++ // the next segment needs a name of its own: this one cannot be replaced safely
+	}
 	if found.torn > 0 {
 		l.o.Logger.Warn("left a torn tail behind, nothing of it had been acknowledged",
 			"segment", filepath.Base(s.path), "offset", s.end, "bytes", found.torn)
 	}
-	if found.torn > 0 || len(found.damage) > 0 {
+	if found.torn > 0 || len(found.damage) > 0 || s.headless {
 		return l.roll(0)
 	}
 	return nil
 }
 
+// startsWell reports whether the segment's first record, the table of values, reads back.
+func (s *segment) startsWell() bool {
+	w := &window{f: s.f, size: s.size, step: windowBytes}
+	r, err := w.record(segmentHeaderBytes)
+	return err == nil && r.kind == kindValues
+}
+
 // report remembers damage and logs it.
 func (l *Log) report(damage []Damage) {
 	for _, d := range damage {
+		if d.Last < d.First {
+			l.o.Logger.Error("the log is damaged on disk, no message was there", "segment", d.Segment, "offset", d.Offset, "bytes", d.Bytes)
+			continue
+		}
 		l.o.Logger.Error("acknowledged messages are damaged on disk and are skipped", "segment", d.Segment,
 			"offset", d.Offset, "bytes", d.Bytes, "first", d.First, "last", d.Last)
 	}
@@ -119,8 +165,9 @@ type segmentState struct {
 // is promised, or nil for the last segment. visit sees each record that a clean end or a promise vouches
 // for, in order, and may keep nothing of it.
 func scan(s, next *segment, visit func(*record) error) (*scanned, error) {
-	limit, vouched := s.size, int64(0)
-	if next != nil {
+	// The first record was safe before the segment had its name.
+	limit, vouched := s.size, int64(segmentHeaderBytes+1)
+	if next != nil && !next.headless {
 		limit = min(next.promisedBefore, s.size)
 		vouched = next.promisedBefore
 	}
@@ -144,6 +191,10 @@ func scan(s, next *segment, visit func(*record) error) (*scanned, error) {
 			off = to
 			continue
 		}
+		if next != nil && r.first >= next.first && r.kind == kindMessages {
+			limit = off // of a group that failed: the next segment has these numbers
+			break
+		}
 		view.noteLocked(&r, off)
 		vouched = max(vouched, int64(r.promised))
 		off = view.end
@@ -152,7 +203,16 @@ func scan(s, next *segment, visit func(*record) error) (*scanned, error) {
 	if next != nil && cut == limit {
 		found.until = next.first - 1
 	}
-	return found, replay(s, w, found, cut, visit)
+	if err := replay(s, w, found, cut, visit); err != nil {
+		return nil, err
+	}
+	if next != nil && next.headless && cut < limit && found.last < next.first-1 {
+		// Nobody says any more how much of this tail was promised, but its messages are missing.
+		found.damage = append(found.damage, Damage{
+			Segment: filepath.Base(s.path), Offset: cut, Bytes: limit - cut, First: found.last + 1, Last: next.first - 1,
+		})
+	}
+	return found, nil
 }
 
 // settle tells damage from a torn tail: a hole that a later record or the next segment

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -53,6 +54,7 @@ type segment struct {
 	size           int64
 	createdAt      int64 // nanoseconds since 1970
 	promisedBefore int64 // of the segment before this one
+	headless       bool  // its header is damaged: promisedBefore is not known
 	f              file
 
 	mu      sync.Mutex
@@ -118,7 +120,9 @@ func startSegment(dir string, f file, size int64, epoch [16]byte, first uint64, 
 	return s, nil
 }
 
-// openSegment reads the header of the file at path.
+// openSegment reads the header of the file at path. A header that is damaged costs
+// only what it said: the name tells the first sequence, and recovery the rest. What is
+// well written by another program or a newer one is refused.
 func openSegment(open openFunc, path string) (*segment, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -129,8 +133,15 @@ func openSegment(open openFunc, path string) (*segment, error) {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
 	header := make([]byte, segmentHeaderBytes)
-	if _, err := f.ReadAt(header, 0); err != nil {
+	if _, err := f.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(fmt.Errorf("read header of segment %s: %w", path, err), f.Close())
+	}
+	if crc32.Checksum(header[:48], castagnoli) != binary.LittleEndian.Uint32(header[48:]) {
+		first, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), segmentSuffix), 10, 64)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("segment %s: name: %w", path, err), f.Close())
+		}
+		return &segment{path: path, size: info.Size(), f: f, first: first, createdAt: info.ModTime().UnixNano(), headless: true}, nil
 	}
 	s := &segment{
 		path: path, size: info.Size(), f: f,
@@ -144,8 +155,6 @@ func openSegment(open openFunc, path string) (*segment, error) {
 		err = fmt.Errorf("segment %s: not a segment of this log (it begins %q)", path, header[:8])
 	case header[7] != formatVersion:
 		err = fmt.Errorf("segment %s: format version %d, this program knows %d", path, header[7], formatVersion)
-	case crc32.Checksum(header[:48], castagnoli) != binary.LittleEndian.Uint32(header[48:]):
-		err = fmt.Errorf("segment %s: header's %w", path, errCRC)
 	case segmentName(s.first) != filepath.Base(path):
 		err = fmt.Errorf("segment %s: its header says that it begins with sequence %d", path, s.first)
 	}
