@@ -26,6 +26,7 @@ type settings struct {
 	CollectorWorkers int           `help:"Workers that decode and store readings; 0: one a CPU." default:"0"`
 	AckWait          time.Duration `help:"Time for a consumer to answer a message, if it names none, before it is delivered again." default:"30s"`
 	MaxDeliver       int           `help:"Deliveries of a message, if the consumer names none, before it is a dead letter." default:"5"`
+	MaxHandshakes    int           `help:"Connections that may begin each second; more are told to come back." default:"1000"`
 	Fsync            string        `help:"When a publish is answered: always (it is on disk), interval or never (the system has it)." default:"always" enum:"always,interval,never"`
 	LogMaxAge        time.Duration `help:"Age at which the hub's log drops messages that every consumer has answered; 0: none." default:"7d"`
 	LogMaxBytes      cmdline.Bytes `help:"Size at which the hub's log drops such messages; 0: none." default:"10GiB"`
@@ -81,6 +82,8 @@ func (s settings) check() error {
 		return fmt.Errorf("--ack-wait is %v, must be 1s to 24h", s.AckWait)
 	case s.MaxDeliver < 1 || s.MaxDeliver > 1_000_000:
 		return fmt.Errorf("--max-deliver is %d, must be 1 to 1000000", s.MaxDeliver)
+	case s.MaxHandshakes < 1 || s.MaxHandshakes > 1_000_000:
+		return fmt.Errorf("--max-handshakes is %d, must be 1 to 1000000", s.MaxHandshakes)
 	case s.LogMaxAge < 0:
 		return fmt.Errorf("--log-max-age is %v, must not be negative", s.LogMaxAge)
 	}

@@ -64,7 +64,7 @@ func start(ctx context.Context, cfg settings, log *slog.Logger) (_ *parts, err e
 	}
 	p.hub, err = hub.New(p.messages, hub.Options{
 		Name: "gpupulse", Version: cmdline.CurrentBuild().Version, Fsync: cfg.Fsync,
-		AckWait: cfg.AckWait, MaxDeliver: cfg.MaxDeliver, Logger: log.With("part", "hub"), Registerer: registry,
+		AckWait: cfg.AckWait, MaxHandshakes: cfg.MaxHandshakes, MaxDeliver: cfg.MaxDeliver, Logger: log.With("part", "hub"), Registerer: registry,
 	})
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 )
 
 func testSettings(t *testing.T) settings {
-	return settings{Listen: "127.0.0.1:0", DataDir: t.TempDir(), AckWait: 30 * time.Second, MaxDeliver: 5, Fsync: "always"}
+	return settings{Listen: "127.0.0.1:0", DataDir: t.TempDir(), AckWait: 30 * time.Second, MaxDeliver: 5, MaxHandshakes: 1000, Fsync: "always"}
 }
 
 // running is a server in this process.

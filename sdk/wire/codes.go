@@ -35,7 +35,7 @@ const (
 	Draining      Code = 4000 // the hub is going down
 	SlowReader    Code = 4001 // the client took nothing for too long
 	IdleTimeout   Code = 4002 // no Connect, or no answer to pings
-	TooBusy       Code = 4003 // over the hub's bound on connections
+	TooBusy       Code = 4003 // over the hub's bound on connections, or on those begun within a second
 	FrameTooBig   Code = 4500 // over Welcome.max_frame_bytes
 	ProtocolFault Code = 4501 // not a frame at all, a wrong message type, or no Connect first
 	Unauthorised  Code = 4502 // the token is missing, wrong or revoked

@@ -81,7 +81,7 @@ func (w *window) close() {
 
 // ServeHTTP is the hub's WebSocket endpoint. It returns when the connection has ended.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := h.admit(); err != nil {
+	if err := h.admit(r.RemoteAddr == localAddr); err != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

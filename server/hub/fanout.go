@@ -119,6 +119,13 @@ func (f *fanout) waitForRoom() {
 	f.queue.Unlock()
 }
 
+// depth is how many bytes of committed records wait to be handed out.
+func (f *fanout) depth() int {
+	f.queue.Lock()
+	defer f.queue.Unlock()
+	return f.queue.bytes
+}
+
 // push queues a committed record. Who calls it sees to it that run is signalled or somebody
 // helps out.
 func (f *fanout) push(b batch) {

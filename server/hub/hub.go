@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"gpupulse/sdk/wire"
 )
@@ -27,6 +28,7 @@ type Options struct {
 	MaxDeliver int           // of consumers that name none; 0: 5
 
 	MaxConnections   int // 0: 20,000
+	MaxHandshakes    int // connections from the network that may begin per second; 0: 1,000
 	MaxSubscriptions int // per connection; 0: wire.MaxSubscriptions
 	MaxUnacked       int // per connection; 0: wire.MaxUnacked
 	MaxFrameBytes    int // 0: wire.MaxFrameBytes
@@ -64,6 +66,7 @@ func (o Options) withDefaults() Options {
 	duration(&o.AckWait, 30*time.Second)
 	integer(&o.MaxDeliver, 5)
 	integer(&o.MaxConnections, 20_000)
+	integer(&o.MaxHandshakes, 1000)
 	integer(&o.MaxSubscriptions, wire.MaxSubscriptions)
 	integer(&o.MaxUnacked, wire.MaxUnacked)
 	integer(&o.MaxFrameBytes, wire.MaxFrameBytes)
@@ -102,6 +105,9 @@ type Hub struct {
 	fanEnded chan struct{}
 	serving  sync.WaitGroup // connections
 	nextConn atomic.Uint64
+	// handshakes keeps a storm of reconnects from taking the processor from those that
+	// are connected.
+	handshakes *rate.Limiter
 
 	mu        sync.Mutex
 	conns     map[uint64]*conn
@@ -118,7 +124,8 @@ func New(log Log, o Options) (*Hub, error) {
 	h := &Hub{
 		o: o, log: log, epoch: log.Epoch(), seed: maphash.MakeSeed(), started: time.Now(),
 		dedupe: newDedupe(o.DedupeWindow, o.DedupeEntries), stats: new(stats),
-		conns: map[uint64]*conn{}, consumers: map[string]*consumer{},
+		handshakes: rate.NewLimiter(rate.Limit(o.MaxHandshakes), o.MaxHandshakes),
+		conns:      map[uint64]*conn{}, consumers: map[string]*consumer{},
 		fanDone: make(chan struct{}), fanEnded: make(chan struct{}),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -217,7 +224,7 @@ func (h *Hub) wakeConsumers() {
 }
 
 // admit lets a connection in, or says why not.
-func (h *Hub) admit() error {
+func (h *Hub) admit(local bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -225,6 +232,9 @@ func (h *Hub) admit() error {
 		return wire.Faultf(wire.Draining, "the hub is going down")
 	case h.admitted >= h.o.MaxConnections:
 		return wire.Faultf(wire.TooBusy, "the hub has %d connections", h.admitted)
+	case !local && !h.handshakes.Allow():
+		h.stats.refused.Add(1)
+		return wire.Faultf(wire.TooBusy, "more than %d connections began within a second", h.o.MaxHandshakes)
 	}
 	h.admitted++
 	h.serving.Add(1)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +38,12 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	if f := flag.Lookup("rapid.seed"); f.Value.String() == "0" {
+		if err := f.Value.Set(strconv.FormatUint(rand.Uint64()|1, 10)); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Printf("operations are drawn from -rapid.seed=%s\n", flag.Lookup("rapid.seed").Value)
 	goleak.VerifyTestMain(m)
 }
 
@@ -547,3 +555,36 @@ func TestFinalRefusalEndsTheClient(t *testing.T) {
 
 // listen takes an address again that a server has just left.
 func listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+
+func TestHandshakesPastTheBoundComeBackLater(t *testing.T) {
+	b := start(t, t.TempDir(), hub.Options{MaxHandshakes: 2})
+	defer b.stop()
+	var clients sync.WaitGroup
+	for range 6 {
+		clients.Go(func() {
+			b.dial(sdk.Options{MinBackoff: 200 * time.Millisecond, MaxBackoff: 400 * time.Millisecond})
+		})
+	}
+	clients.Wait()
+	stats := b.hub.Stats()
+	require.Equal(t, 6, stats.Connections, "whoever was refused came back")
+	require.Positive(t, stats.HandshakesRefused)
+
+	local, err := sdk.Dial(within(t), "ws://hub.local/ws", sdk.Options{Dial: b.hub.DialLocal})
+	require.NoError(t, err, "the bound is on the network's connections only")
+	require.NoError(t, local.Close())
+}
+
+func TestHandshakeIsRefusedWithAHint(t *testing.T) {
+	b := start(t, t.TempDir(), hub.Options{MaxHandshakes: 1})
+	defer b.stop()
+	var answer *http.Response
+	for range 2 {
+		var err error
+		answer, err = http.Get(b.web.URL + "/ws")
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+	}
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Equal(t, "1", answer.Header.Get("Retry-After"))
+}

@@ -168,16 +168,21 @@ func (o *outbox) takeLive(buf []byte) (l liveFrame, ok bool) {
 	return l, true
 }
 
-// depth counts what waits.
-func (o *outbox) depth() (messages, bytes int) {
+// depth counts what waits, and how many messages may.
+func (o *outbox) depth(maxTopics int) (messages, most, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range o.live {
 		messages += s.lenLocked()
 		bytes += s.bytes
+		if s.conflate > 0 {
+			most += maxTopics
+		} else {
+			most += s.maxQueue
+		}
 	}
 	for _, frame := range o.control {
 		bytes += len(frame)
 	}
-	return messages, bytes
+	return messages, most, bytes
 }

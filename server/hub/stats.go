@@ -15,6 +15,7 @@ type stats struct {
 	messagesIn, messagesOut    atomic.Uint64
 	bytesIn, bytesOut          atomic.Uint64
 	redelivered, dead, dropped atomic.Uint64
+	refused                    atomic.Uint64 // handshakes over the bound
 	mu                         sync.Mutex
 	rateIn, rateOut            meter
 	registered                 []prometheus.Collector
@@ -50,6 +51,12 @@ type Stats struct {
 	Redelivered   uint64    `json:"redelivered"`
 	DeadLetters   uint64    `json:"dead_letters"`
 	Dropped       uint64    `json:"dropped"`
+	// Bytes of messages that are in the log and wait to be handed to subscriptions; past
+	// the bound publishers wait.
+	FanoutBytes    int `json:"fanout_bytes"`
+	FanoutMaxBytes int `json:"fanout_max_bytes"`
+	// HandshakesRefused counts connections refused because too many began within a second.
+	HandshakesRefused uint64 `json:"handshakes_refused"`
 }
 
 // Stats tells how the hub is.
@@ -67,6 +74,7 @@ func (h *Hub) Stats() Stats {
 		MessagesIn: h.stats.messagesIn.Load(), MessagesOut: h.stats.messagesOut.Load(),
 		BytesIn: h.stats.bytesIn.Load(), BytesOut: h.stats.bytesOut.Load(),
 		Redelivered: h.stats.redelivered.Load(), DeadLetters: h.stats.dead.Load(), Dropped: h.stats.dropped.Load(),
+		FanoutBytes: h.fan.depth(), FanoutMaxBytes: fanoutBytes, HandshakesRefused: h.stats.refused.Load(),
 	}
 	for _, c := range conns {
 		s.Subscriptions += int(c.opened.Load())
@@ -200,8 +208,11 @@ type ConnectionInfo struct {
 	Published     uint64    `json:"published"`
 	Delivered     uint64    `json:"delivered"`
 	Dropped       uint64    `json:"dropped"`
-	QueueMessages int       `json:"queue_messages"`
-	QueueBytes    int       `json:"queue_bytes"`
+	// What waits to be written, and how many messages its live subscriptions may hold: a
+	// conflated one holds one a topic.
+	QueueMessages    int `json:"queue_messages"`
+	QueueMaxMessages int `json:"queue_max_messages"`
+	QueueBytes       int `json:"queue_bytes"`
 }
 
 // Connections lists the connections, oldest first.
@@ -210,11 +221,11 @@ func (h *Hub) Connections() []ConnectionInfo {
 	slices.SortFunc(conns, func(a, b *conn) int { return int(a.id) - int(b.id) })
 	list := make([]ConnectionInfo, len(conns))
 	for i, c := range conns {
-		messages, bytes := c.out.depth()
+		messages, most, bytes := c.out.depth(h.o.MaxTopics)
 		list[i] = ConnectionInfo{
 			ID: c.id, Name: c.name, Client: c.client, Remote: c.remote, Protocol: c.protocol, Since: c.since.UTC(),
 			Subscriptions: c.opened.Load(), Consumers: c.joined.Load(), Published: c.published.Load(),
-			Delivered: c.delivered.Load(), Dropped: c.dropped.Load(), QueueMessages: messages, QueueBytes: bytes,
+			Delivered: c.delivered.Load(), Dropped: c.dropped.Load(), QueueMessages: messages, QueueMaxMessages: most, QueueBytes: bytes,
 		}
 	}
 	return list
@@ -238,6 +249,9 @@ func (s *stats) register(reg prometheus.Registerer, h *Hub) {
 		counter("gpupulse_hub_redelivered_total", "Messages delivered again.", &s.redelivered),
 		counter("gpupulse_hub_dead_letters_total", "Messages sent to the dead letters.", &s.dead),
 		counter("gpupulse_hub_dropped_total", "Messages that live subscriptions missed.", &s.dropped),
+		counter("gpupulse_hub_handshakes_refused_total", "Connections refused because too many began within a second.", &s.refused),
+		gauge("gpupulse_hub_fanout_bytes", "Bytes of messages that wait to be handed to subscriptions.", func() float64 { return float64(h.fan.depth()) }),
+		gauge("gpupulse_hub_fanout_max_bytes", "Bound of that: past it publishers wait.", func() float64 { return fanoutBytes }),
 		gauge("gpupulse_hub_connections", "Open connections.", func() float64 { return float64(len(h.connections())) }),
 		gauge("gpupulse_hub_topics", "Topics known.", func() float64 { return float64(h.Stats().Topics) }),
 		consumerCollector{h},
@@ -254,22 +268,39 @@ func (s *stats) unregister(reg prometheus.Registerer) {
 // consumerCollector tells each consumer's state.
 type consumerCollector struct{ h *Hub }
 
-func (consumerCollector) descs() (pending, inFlight, lag *prometheus.Desc) {
-	label := []string{"consumer"}
-	return prometheus.NewDesc("gpupulse_hub_consumer_pending_messages", "Sequences not yet delivered.", label, nil),
-		prometheus.NewDesc("gpupulse_hub_consumer_in_flight_messages", "Messages delivered and not answered.", label, nil),
-		prometheus.NewDesc("gpupulse_hub_consumer_lag_seconds", "Age of the oldest message that is not answered.", label, nil)
+// consumerMetrics are a consumer's numbers, each with how it is read.
+var consumerMetrics = []struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(ConsumerInfo) float64
+}{
+	{consumerDesc("pending_messages", "Sequences not yet delivered."), prometheus.GaugeValue, func(c ConsumerInfo) float64 { return float64(c.Pending) }},
+	{consumerDesc("in_flight_messages", "Messages delivered and not answered."), prometheus.GaugeValue, func(c ConsumerInfo) float64 { return float64(c.InFlight) }},
+	{consumerDesc("max_in_flight_messages", "Messages that all members together may hold unanswered."), prometheus.GaugeValue, func(c ConsumerInfo) float64 { return float64(c.MaxInFlight) }},
+	{consumerDesc("members", "Connections that share the work."), prometheus.GaugeValue, func(c ConsumerInfo) float64 { return float64(c.Members) }},
+	{consumerDesc("lag_seconds", "Age of the oldest message that is not answered."), prometheus.GaugeValue, func(c ConsumerInfo) float64 { return c.LagSeconds }},
+	{consumerDesc("acked_total", "Messages acknowledged."), prometheus.CounterValue, func(c ConsumerInfo) float64 { return float64(c.Acked) }},
+	{consumerDesc("redelivered_total", "Messages delivered again."), prometheus.CounterValue, func(c ConsumerInfo) float64 { return float64(c.Redelivered) }},
+	{consumerDesc("dead_letters_total", "Messages sent to the dead letters."), prometheus.CounterValue, func(c ConsumerInfo) float64 { return float64(c.DeadLetters) }},
+	{consumerDesc("lost_total", "Messages that left the log before they were answered."), prometheus.CounterValue, func(c ConsumerInfo) float64 { return float64(c.Lost) }},
+}
+
+func consumerDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("gpupulse_hub_consumer_"+name, help, []string{"consumer"}, nil)
 }
 
 // Describe is prometheus.Collector's.
-func (c consumerCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c consumerCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range consumerMetrics {
+		ch <- m.desc
+	}
+}
 
 // Collect is prometheus.Collector's.
 func (c consumerCollector) Collect(ch chan<- prometheus.Metric) {
-	pending, inFlight, lag := c.descs()
 	for _, info := range c.h.Consumers() {
-		ch <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(info.Pending), info.Consumer)
-		ch <- prometheus.MustNewConstMetric(inFlight, prometheus.GaugeValue, float64(info.InFlight), info.Consumer)
-		ch <- prometheus.MustNewConstMetric(lag, prometheus.GaugeValue, info.LagSeconds, info.Consumer)
+		for _, m := range consumerMetrics {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(info), info.Consumer)
+		}
 	}
 }

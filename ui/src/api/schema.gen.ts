@@ -273,6 +273,7 @@ export interface components {
             protocol: string;
             published: number;
             queue_bytes: number;
+            queue_max_messages: number;
             queue_messages: number;
             remote: string;
             /** Format: date-time */
@@ -395,7 +396,10 @@ export interface components {
             dead_letters: number;
             dropped: number;
             epoch: string;
+            fanout_bytes: number;
+            fanout_max_bytes: number;
             fsync: string;
+            handshakes_refused: number;
             log?: Record<string, never>;
             messages_in: number;
             messages_out: number;
