@@ -42,6 +42,7 @@ func newScript(t *testing.T, connections ...func(*link)) *script {
 			return
 		}
 		defer ws.CloseNow()
+		ws.SetReadLimit(wire.MaxFrameBytes)
 		i := <-next
 		next <- min(i+1, len(connections)-1)
 		l := &link{t, ws}

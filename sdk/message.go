@@ -14,6 +14,9 @@ type Message struct {
 	Headers map[string]string
 	// ID is the publisher's own name for this message; empty: the client numbers it.
 	ID string
+	// ExpectedSequence, if given, has the hub store the message only if the topic's newest
+	// has this sequence, 0 if it has none, and refuse it with wire.Conflict otherwise.
+	ExpectedSequence *uint64
 }
 
 // Result is the hub's answer to one published message.

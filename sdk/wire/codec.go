@@ -32,6 +32,7 @@ const (
 	messagePayload = 2
 	messageHeaders = 3
 	messageID      = 4
+	messageExpect  = 5
 )
 
 // Marshal encodes a frame for the binary subprotocol.
@@ -174,18 +175,25 @@ type RawMessage struct {
 	ID      []byte
 	// Headers counts the headers; EachHeader reads them.
 	Headers int
-	encoded []byte
+	// Expected is the sequence that the topic's newest message must have, if Expects.
+	Expected uint64
+	Expects  bool
+	encoded  []byte
 }
 
 // ParseMessage reads an encoded Message without copying. It checks that it is
 // well-formed and that its texts are UTF-8, nothing else.
 func ParseMessage(encoded []byte) (m RawMessage, err error) {
 	m.encoded = encoded
-	err = fields(encoded, func(num protowire.Number, _ uint64, b []byte) error {
-		if num > messageID {
+	err = fields(encoded, func(num protowire.Number, v uint64, b []byte) error {
+		if num > messageExpect {
 			return nil
 		}
-		if b == nil {
+		if num == messageExpect && b == nil {
+			m.Expected, m.Expects = v, true
+			return nil
+		}
+		if b == nil || num == messageExpect {
 			return Faultf(BadFrame, "message field %d has the wrong type", num)
 		}
 		switch num {
@@ -307,6 +315,16 @@ func AppendMessage(dst []byte, topic string, payload []byte, headers map[string]
 		dst = appendText(dst, 2, value)
 	}
 	return appendText(dst, messageID, id)
+}
+
+// AppendExpected adds to an encoded Message that its topic's newest must have this sequence.
+func AppendExpected(message []byte, sequence uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(message, messageExpect, protowire.VarintType), sequence)
+}
+
+// ExpectedSize is how much AppendExpected appends.
+func ExpectedSize(sequence uint64) int {
+	return protowire.SizeTag(messageExpect) + protowire.SizeVarint(sequence)
 }
 
 // MessageSize is the length of AppendMessage's result.

@@ -24,7 +24,7 @@ const (
 	NotAllowed     Code = 103 // the token does not permit it
 	TooMany        Code = 104 // a bound on subscriptions, topics or unanswered messages
 	NotFound       Code = 105 // no such subscription or consumer
-	Conflict       Code = 106 // the consumer exists with other settings, or the request number is in use
+	Conflict       Code = 106 // the consumer exists with other settings, the request number is in use, or the topic has another newest message than expected
 	BadRequest     Code = 107 // a field is outside its range
 	LogUnavailable Code = 108 // the log cannot take messages now; publish again later
 	Internal       Code = 109 // a fault of the hub's own, logged there

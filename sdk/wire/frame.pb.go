@@ -437,9 +437,12 @@ type Message struct {
 	// The publisher's own id of this message. A second message with the same id
 	// from the same publisher within the hub's window is acknowledged as a
 	// duplicate and not stored again. Empty: never a duplicate.
-	Id            string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	// Store it only if the topic's newest message has this sequence; 0: if the topic has
+	// none. Left out: whatever came before. Refused with Conflict otherwise.
+	ExpectedSequence *uint64 `protobuf:"varint,5,opt,name=expected_sequence,json=expectedSequence,proto3,oneof" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
@@ -498,6 +501,13 @@ func (x *Message) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *Message) GetExpectedSequence() uint64 {
+	if x != nil && x.ExpectedSequence != nil {
+		return *x.ExpectedSequence
+	}
+	return 0
 }
 
 // Connect is a connection's first frame.
@@ -1924,15 +1934,17 @@ const file_sdk_wire_frame_proto_rawDesc = "" +
 	"\adropped\x18\x14 \x01(\v2\x14.gpupulse.v1.DroppedH\x00R\adropped\x12*\n" +
 	"\x05error\x18\x15 \x01(\v2\x12.gpupulse.v1.ErrorH\x00R\x05error\x12.\n" +
 	"\ago_away\x18\x16 \x01(\v2\x13.gpupulse.v1.GoAwayH\x00R\x06goAwayB\x06\n" +
-	"\x04kind\"\xc2\x01\n" +
+	"\x04kind\"\x8a\x02\n" +
 	"\aMessage\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12;\n" +
 	"\aheaders\x18\x03 \x03(\v2!.gpupulse.v1.Message.HeadersEntryR\aheaders\x12\x0e\n" +
-	"\x02id\x18\x04 \x01(\tR\x02id\x1a:\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\x120\n" +
+	"\x11expected_sequence\x18\x05 \x01(\x04H\x00R\x10expectedSequence\x88\x01\x01\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x14\n" +
+	"\x12_expected_sequence\"g\n" +
 	"\aConnect\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
@@ -2153,6 +2165,7 @@ func file_sdk_wire_frame_proto_init() {
 		(*Frame_Error)(nil),
 		(*Frame_GoAway)(nil),
 	}
+	file_sdk_wire_frame_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -44,6 +44,7 @@ func goodFrames() []named {
 		{"connect", toHub, &wire.Frame{Kind: &wire.Frame_Connect{Connect: &wire.Connect{Token: "secret", Name: "agent node-01", Publisher: "p-1", Agent: "gpupulse-agent 1"}}}},
 		{"publish one", toHub, &wire.Frame{Kind: &wire.Frame_Publish{Publish: &wire.Publish{Request: 1, Messages: []*wire.Message{message}}}}},
 		{"publish two", toHub, &wire.Frame{Kind: &wire.Frame_Publish{Publish: &wire.Publish{Request: 300, Messages: []*wire.Message{message, headers}}}}},
+		{"publish expecting", toHub, &wire.Frame{Kind: &wire.Frame_Publish{Publish: &wire.Publish{Request: 3, Messages: []*wire.Message{{Topic: "a.b", ExpectedSequence: proto.Uint64(300)}, {Topic: "a.c", ExpectedSequence: proto.Uint64(0)}}}}}},
 		{"publish none", toHub, &wire.Frame{Kind: &wire.Frame_Publish{Publish: &wire.Publish{Request: 2}}}},
 		{"subscribe", toHub, &wire.Frame{Kind: &wire.Frame_Subscribe{Subscribe: &wire.Subscribe{Request: 7, Filter: "gpu.*.>", ConflateMs: 250, SendLast: true, MaxQueue: 10}}}},
 		{"subscribe resuming", toHub, &wire.Frame{Kind: &wire.Frame_Subscribe{Subscribe: &wire.Subscribe{Request: 8, Filter: "gpu.>", Epoch: "e-1", AfterSequence: 99}}}},
@@ -154,8 +155,15 @@ func TestHandWrittenEqualsGenerated(t *testing.T) {
 			var messages []byte
 			for _, m := range k.Publish.GetMessages() {
 				size := wire.MessageSize(m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+				if m.ExpectedSequence != nil {
+					size += wire.ExpectedSize(m.GetExpectedSequence())
+				}
 				messages = wire.AppendPublished(messages, size, func(dst []byte) []byte {
-					return wire.AppendMessage(dst, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+					dst = wire.AppendMessage(dst, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+					if m.ExpectedSequence != nil {
+						dst = wire.AppendExpected(dst, m.GetExpectedSequence())
+					}
+					return dst
 				})
 			}
 			require.Equal(t, encoded, wire.AppendPublish(nil, k.Publish.GetRequest(), messages))

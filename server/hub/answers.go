@@ -228,6 +228,7 @@ func (c *consumer) bury(b burial) {
 			c.signal()
 		})
 	})
+	c.hub.gather()
 	c.hub.add(p, wire.AppendMessage(nil, "$dead."+topic.Escape(c.name), m.Payload, headers, ""), true)
 	c.hub.submit(p, false)
 }

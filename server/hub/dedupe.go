@@ -58,6 +58,18 @@ func (d *dedupe) hash(publisher, id []byte) idHash {
 	return sum
 }
 
+// knows reports whether an id was seen before, stored or on its way.
+func (d *dedupe) knows(key idHash) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, generation := range []map[idHash]origin{d.now, d.before} {
+		if o, ok := generation[key]; ok && !o.commit.failed {
+			return true
+		}
+	}
+	return false
+}
+
 // claimLocked makes o the origin of an id, unless another message is it already.
 func (d *dedupe) claimLocked(key idHash, o origin) (first origin, duplicate bool) {
 	if first, ok := d.now[key]; ok && !first.commit.failed {

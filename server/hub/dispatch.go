@@ -79,14 +79,13 @@ func (c *conn) publish(content []byte) error {
 	}
 	p.request = request
 	alone := c.unacked.take(count)
-	_, err = wire.ParsePublish(content, func(raw []byte) error {
+	c.hub.gather()
+	// It parsed a moment ago, so it cannot fail.
+	_, _ = wire.ParsePublish(content, func(raw []byte) error {
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.add(p, raw, false)
 		return nil
 	})
-	if err != nil {
-		return err // it parsed a moment ago
-	}
 	c.published.Add(uint64(count))
 	c.submit(p, alone)
 	return nil
@@ -97,8 +96,9 @@ func (c *conn) publishDecoded(f *wire.Publish) error {
 	p := c.newPublication(0)
 	p.request = f.GetRequest()
 	alone := c.unacked.take(len(f.GetMessages()))
+	c.hub.gather()
 	for _, m := range f.GetMessages() {
-		raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+		raw := encodeMessage(m)
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.add(p, raw, false)
 	}

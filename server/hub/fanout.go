@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gpupulse/sdk/topic"
@@ -65,6 +66,10 @@ type topicState struct {
 	sequence   uint64 // of the newest message
 	unixNano   int64
 	newest     []byte // as AppendDelivery makes it; shared, never changed
+
+	// What a publisher's expectation is held against: sequence may be behind the answers.
+	stored   atomic.Uint64 // sequence of the newest message in the log
+	underWay atomic.Int64  // messages on their way there
 }
 
 func newFanout(maxTopics int, committed func()) *fanout {
@@ -265,6 +270,7 @@ func (f *fanout) restoreRecord(first uint64, unixNano int64, body []byte, each f
 		// Past the bound on topics this one has no newest message: the bound is smaller than it was.
 		if state, err := f.topic(m.Topic); err == nil {
 			f.noteLocked(state, first+uint64(i), unixNano, raw)
+			state.stored.Store(first + uint64(i))
 			state.rate.last = state.messages // it is not traffic of now
 		}
 		if len(m.ID) > 0 {

@@ -109,6 +109,10 @@ type Hub struct {
 	// are connected.
 	handshakes *rate.Limiter
 
+	// order is held for reading while a publication gathers its messages, and for writing from
+	// the first message with an expectation until the log has the publication. Before mu.
+	order sync.RWMutex
+
 	mu        sync.Mutex
 	conns     map[uint64]*conn
 	consumers map[string]*consumer

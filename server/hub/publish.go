@@ -23,6 +23,9 @@ type publication struct {
 	body       []byte
 	commit     *commit
 	exceptions []*wire.PubException
+	// exclusive is set once a message with an expectation has come: then no other
+	// publication is between its first message and the log.
+	exclusive bool
 	// waiting counts what must be settled before the answer: the record, and each
 	// commit that a duplicate waits for.
 	waiting atomic.Int32
@@ -53,6 +56,9 @@ func (h *Hub) newPublication(publisher string, sizeHint int, answer func(*wire.P
 	return p
 }
 
+// gather comes before the first add; from then on the caller may wait for nothing but submit.
+func (h *Hub) gather() { h.order.RLock() }
+
 // add takes a message into the publication or notes why not. own is set for the
 // hub's own messages, which may go to reserved topics.
 func (h *Hub) add(p *publication, raw []byte, own bool) {
@@ -66,6 +72,9 @@ func (h *Hub) add(p *publication, raw []byte, own bool) {
 	if err == nil {
 		state, err = h.fan.topic(m.Topic)
 	}
+	if err == nil && m.Expects {
+		err = h.meets(p, &m, state)
+	}
 	if err == nil && len(m.ID) > 0 {
 		var duplicate bool
 		if duplicate, err = h.claim(p, index, m.ID); duplicate {
@@ -76,8 +85,31 @@ func (h *Hub) add(p *publication, raw []byte, own bool) {
 		p.except(index, err)
 		return
 	}
+	state.underWay.Add(1)
 	p.body = wire.AppendPublishedRaw(p.body, raw)
 	p.messages = append(p.messages, published{state, p.body[len(p.body)-len(raw):]})
+}
+
+// meets checks a message's expectation. What it finds stays true until the message is in the
+// log's order, since nobody else can come between. A message that was stored before is
+// left to claim: its sender only has not heard of it.
+func (h *Hub) meets(p *publication, m *wire.RawMessage, t *topicState) error {
+	if !p.exclusive {
+		h.order.RUnlock()
+		h.order.Lock()
+		p.exclusive = true
+	}
+	if len(m.ID) > 0 && h.dedupe.knows(h.dedupe.hash([]byte(p.publisher), m.ID)) {
+		return nil
+	}
+	// In this order: what is no longer on its way is in stored.
+	if n := t.underWay.Load(); n > 0 {
+		return wire.Faultf(wire.Conflict, "%d messages of topic %q are on their way to the log", n, t.name)
+	}
+	if stored := t.stored.Load(); stored != m.Expected {
+		return wire.Faultf(wire.Conflict, "newest message of topic %q has sequence %d, %d was expected", t.name, stored, m.Expected)
+	}
+	return nil
 }
 
 // except notes that a message was refused.
@@ -131,6 +163,14 @@ func settleException(e *wire.PubException, sequence uint64, ok bool) {
 // alone its publisher waits for nothing else: then the commit, and what follows from it,
 // may happen here.
 func (h *Hub) submit(p *publication, alone bool) {
+	if p.exclusive {
+		// The log gives numbers in the order of Append, so it is enough to have called it;
+		// a commit here would keep all publishers waiting.
+		defer h.order.Unlock()
+		alone = false
+	} else {
+		h.order.RUnlock()
+	}
 	if len(p.messages) == 0 {
 		h.finish(p)
 		return
@@ -154,9 +194,28 @@ func (h *Hub) submit(p *publication, alone bool) {
 				h.fan.signal()
 			}
 		}
+		p.leave(err == nil)
 		h.dedupe.settle(p.commit, first, err == nil)
 		h.finish(p)
 	})
+}
+
+// leave tells the topics that the publication's messages are no longer on their way.
+func (p *publication) leave(stored bool) {
+	for i, m := range p.messages {
+		if stored {
+			m.topic.stored.Store(p.first + uint64(i))
+		}
+		m.topic.underWay.Add(-1)
+	}
+}
+
+func encodeMessage(m *wire.Message) []byte {
+	raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+	if m.ExpectedSequence != nil {
+		raw = wire.AppendExpected(raw, m.GetExpectedSequence())
+	}
+	return raw
 }
 
 // refuse turns every message that the log did not take into an exception.
@@ -187,8 +246,9 @@ func (h *Hub) finish(p *publication) {
 func (h *Hub) Publish(ctx context.Context, publisher string, messages ...*wire.Message) (*wire.PubAck, error) {
 	answered := make(chan *wire.PubAck, 1)
 	p := h.newPublication(publisher, 0, func(ack *wire.PubAck) { answered <- ack })
+	h.gather()
 	for _, m := range messages {
-		raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
+		raw := encodeMessage(m)
 		h.stats.messagesIn.Add(1)
 		h.add(p, raw, false)
 	}

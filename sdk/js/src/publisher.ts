@@ -14,6 +14,8 @@ export interface Message {
   headers?: Record<string, string>;
   /** The publisher's own id of the message; the client numbers those without one. */
   id?: string;
+  /** Store it only if the topic's newest message has this sequence, 0n if it has none; Conflict otherwise. */
+  expectedSequence?: bigint;
 }
 
 /** The hub's answer to one message. fault tells why it was refused. */
