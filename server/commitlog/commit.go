@@ -358,7 +358,7 @@ func (l *Log) startNext(first uint64, promised int64, table []byte, room int64) 
 		p.err = errors.Join(os.ErrNotExist, p.f.Close())
 	}
 	if p.err != nil {
-		f, err := prepareFile(l.o.open, next, size)
+		f, err := prepareFile(l.o.open, next, size, l.o.Fsync == FsyncNever)
 		if err != nil {
 			return nil, err
 		}
@@ -379,7 +379,7 @@ func (l *Log) prepareAhead(s *segment) {
 	l.preparing = true
 	size := l.o.SegmentBytes
 	go func() {
-		f, err := prepareFile(l.o.open, filepath.Join(l.dir, nextName), size)
+		f, err := prepareFile(l.o.open, filepath.Join(l.dir, nextName), size, l.o.Fsync == FsyncNever)
 		l.next <- prepared{f, size, err}
 	}()
 }

@@ -15,7 +15,7 @@
 // The directory holds a file lock, segments named by their first sequence, and
 // at times one prepared segment, next.tmp. A segment is SegmentBytes of zeros
 // really written before use: an fdatasync on a file that does not grow is about
-// twice as fast. All numbers are little endian.
+// twice as fast. (With FsyncNever they are a hole.) All numbers are little endian.
 //
 //	segment   0  8  "GPLOG" 0 0 and the format version, 1
 //	          8 16  epoch: random, made with the log; sequences of another epoch mean nothing

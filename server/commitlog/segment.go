@@ -68,11 +68,18 @@ type segment struct {
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }
 
-// prepareFile writes a segment's worth of zeros to path and syncs them.
-func prepareFile(open openFunc, path string, size int64) (file, error) {
+// prepareFile writes a segment's worth of zeros to path and syncs them. A sparse one, for a
+// log that never syncs and so gains nothing by writing everything twice, has a hole instead.
+func prepareFile(open openFunc, path string, size int64, sparse bool) (file, error) {
 	f, err := open(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, fmt.Errorf("create segment %s: %w", path, err)
+	}
+	if sparse {
+		if _, err := f.WriteAt([]byte{0}, size-1); err != nil {
+			return nil, errors.Join(fmt.Errorf("size segment %s: %w", path, err), f.Close(), os.Remove(path))
+		}
+		return f, nil
 	}
 	zeros := make([]byte, 1<<20)
 	for off := int64(0); off < size; off += int64(len(zeros)) {
