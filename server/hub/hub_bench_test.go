@@ -72,3 +72,38 @@ func BenchmarkConsume(b *testing.B) {
 	<-done
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "msg/s")
 }
+
+// BenchmarkFanOut is a message to 1,000 live subscriptions, each on a connection of its own,
+// with at most 64 messages ahead of the slowest.
+func BenchmarkFanOut(b *testing.B) {
+	const subscribers, ahead = 1000, 64
+	h := start(b, b.TempDir(), hub.Options{MaxHandshakes: 10 * subscribers})
+	defer h.stop()
+	var delivered atomic.Int64
+	came := make(chan struct{}, 1)
+	for range subscribers {
+		_, err := h.dial(sdk.Options{}).Subscribe(b.Context(), "fan", sdk.SubscribeOptions{}, func(*sdk.Delivery) {
+			if delivered.Add(1)%subscribers == 0 {
+				select {
+				case came <- struct{}{}:
+				default:
+				}
+			}
+		})
+		require.NoError(b, err)
+	}
+	c := h.dial(sdk.Options{})
+	message := []sdk.Message{{Topic: "fan", Payload: make([]byte, 512)}}
+	b.ResetTimer()
+	for i := range b.N {
+		for int64(i-ahead)*subscribers > delivered.Load() {
+			<-came
+		}
+		require.NoError(b, c.PublishAsync(b.Context(), message, func([]sdk.Result, error) {}))
+	}
+	for int64(b.N)*subscribers > delivered.Load() {
+		<-came
+	}
+	b.ReportMetric(float64(b.N*subscribers)/b.Elapsed().Seconds(), "deliveries/s")
+	b.StopTimer()
+}
