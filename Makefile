@@ -10,6 +10,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 UI_SOURCES  := $(shell find ui/src ui/public ui/index.html ui/vite.config.ts sdk/js/src -type f 2>/dev/null)
 GO_TEST     ?= go test -race -timeout 10m
 FUZZTIME    ?= 30s
+NOW         := $(shell date +%s)
+SEED        ?= $(NOW)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build ui binaries test test-go test-ui test-e2e fuzz bench lint lint-go lint-ui fmt proto clean
@@ -32,7 +34,8 @@ test: build test-go test-ui test-e2e ## go vet, all tests under the race detecto
 
 test-go:
 	go vet ./...
-	$(GO_TEST) ./...
+	@echo "the hub's model test draws its operations from SEED=$(SEED)"
+	GPUPULSE_TEST_SEED=$(SEED) $(GO_TEST) ./...
 
 test-ui: sdk/js/node_modules/.package-lock.json ui/node_modules/.package-lock.json
 	npm --prefix sdk/js test
