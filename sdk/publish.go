@@ -157,19 +157,10 @@ func checkMessage(m *Message) error {
 	if err := topic.Check(m.Topic); err != nil {
 		return wire.Faultf(wire.BadTopic, "%v", err)
 	}
-	if size := m.size(m.ID); size > wire.MaxMessageBytes {
+	if size := wire.MessageSize(m.Topic, m.Payload, m.Headers, m.ID, m.ExpectedSequence); size > wire.MaxMessageBytes {
 		return wire.Faultf(wire.MessageTooBig, "message of %d bytes, %d are allowed", size, wire.MaxMessageBytes)
 	}
 	return nil
-}
-
-// size is how many bytes the message takes on the wire under an id.
-func (m *Message) size(id string) int {
-	size := wire.MessageSize(m.Topic, m.Payload, m.Headers, id)
-	if m.ExpectedSequence != nil {
-		size += wire.ExpectedSize(*m.ExpectedSequence)
-	}
-	return size
 }
 
 // partition encodes messages into parts of at most a frame each.
@@ -184,7 +175,7 @@ func (c *Client) partition(s *submission, messages []Message, number uint64) []*
 			id = strconv.AppendUint(id, number+uint64(i), 36)
 			name = string(id)
 		}
-		size := m.size(name)
+		size := wire.MessageSize(m.Topic, m.Payload, m.Headers, name, m.ExpectedSequence)
 		last := len(parts) - 1
 		if last < 0 || len(parts[last].messages)+size > wire.CoalesceBytes {
 			parts = append(parts, &part{of: s, offset: i, messages: make([]byte, 0, min((len(messages)-i)*(size+16), wire.CoalesceBytes+size))})
@@ -193,11 +184,7 @@ func (c *Client) partition(s *submission, messages []Message, number uint64) []*
 		p := parts[last]
 		p.count++
 		p.messages = wire.AppendPublished(p.messages, size, func(dst []byte) []byte {
-			dst = wire.AppendMessage(dst, m.Topic, m.Payload, m.Headers, name)
-			if m.ExpectedSequence != nil {
-				dst = wire.AppendExpected(dst, *m.ExpectedSequence)
-			}
-			return dst
+			return wire.AppendMessage(dst, m.Topic, m.Payload, m.Headers, name, m.ExpectedSequence)
 		})
 	}
 	return parts

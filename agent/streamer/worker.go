@@ -106,7 +106,7 @@ func (w *worker) add(r *telemetry.Reading, rows, line int) {
 	b := w.open
 	begin := len(b.payloads)
 	payloads, err := telemetry.Append(b.payloads, r)
-	switch size := wire.MessageSize(name, payloads[min(begin, len(payloads)):], nil, "") + wire.MaxIDBytes; {
+	switch size := wire.MessageSize(name, payloads[min(begin, len(payloads)):], nil, "", nil) + wire.MaxIDBytes; {
 	case err != nil:
 		w.s.o.Rejects.Add(reasonEncoding, rows, line, err.Error())
 		b.payloads = b.payloads[:begin]

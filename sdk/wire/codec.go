@@ -189,11 +189,7 @@ func ParseMessage(encoded []byte) (m RawMessage, err error) {
 		if num > messageExpect {
 			return nil
 		}
-		if num == messageExpect && b == nil {
-			m.Expected, m.Expects = v, true
-			return nil
-		}
-		if b == nil || num == messageExpect {
+		if (b == nil) != (num == messageExpect) {
 			return Faultf(BadFrame, "message field %d has the wrong type", num)
 		}
 		switch num {
@@ -207,6 +203,9 @@ func ParseMessage(encoded []byte) (m RawMessage, err error) {
 			return fields(b, func(_ protowire.Number, _ uint64, text []byte) error { return checkText(num, text) })
 		case messageID:
 			m.ID = b
+		case messageExpect:
+			m.Expected, m.Expects = v, true
+			return nil
 		}
 		return checkText(num, b)
 	})
@@ -302,7 +301,7 @@ func fields(content []byte, visit func(num protowire.Number, v uint64, b []byte)
 }
 
 // AppendMessage adds the encoding of a message. Headers are in no order.
-func AppendMessage(dst []byte, topic string, payload []byte, headers map[string]string, id string) []byte {
+func AppendMessage(dst []byte, topic string, payload []byte, headers map[string]string, id string, expected *uint64) []byte {
 	dst = appendText(dst, messageTopic, topic)
 	if len(payload) > 0 {
 		dst = protowire.AppendTag(dst, messagePayload, protowire.BytesType)
@@ -314,22 +313,20 @@ func AppendMessage(dst []byte, topic string, payload []byte, headers map[string]
 		dst = appendText(dst, 1, name)
 		dst = appendText(dst, 2, value)
 	}
-	return appendText(dst, messageID, id)
-}
-
-// AppendExpected adds to an encoded Message that its topic's newest must have this sequence.
-func AppendExpected(message []byte, sequence uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(message, messageExpect, protowire.VarintType), sequence)
-}
-
-// ExpectedSize is how much AppendExpected appends.
-func ExpectedSize(sequence uint64) int {
-	return protowire.SizeTag(messageExpect) + protowire.SizeVarint(sequence)
+	dst = appendText(dst, messageID, id)
+	if expected != nil {
+		dst = protowire.AppendTag(dst, messageExpect, protowire.VarintType)
+		dst = protowire.AppendVarint(dst, *expected)
+	}
+	return dst
 }
 
 // MessageSize is the length of AppendMessage's result.
-func MessageSize(topic string, payload []byte, headers map[string]string, id string) int {
+func MessageSize(topic string, payload []byte, headers map[string]string, id string, expected *uint64) int {
 	size := textSize(messageTopic, topic) + textSize(messageID, id)
+	if expected != nil {
+		size += protowire.SizeTag(messageExpect) + protowire.SizeVarint(*expected)
+	}
 	if len(payload) > 0 {
 		size += protowire.SizeTag(messagePayload) + protowire.SizeBytes(len(payload))
 	}

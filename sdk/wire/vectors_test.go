@@ -154,16 +154,9 @@ func TestHandWrittenEqualsGenerated(t *testing.T) {
 		case *wire.Frame_Publish:
 			var messages []byte
 			for _, m := range k.Publish.GetMessages() {
-				size := wire.MessageSize(m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
-				if m.ExpectedSequence != nil {
-					size += wire.ExpectedSize(m.GetExpectedSequence())
-				}
+				size := wire.MessageSize(m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId(), m.ExpectedSequence)
 				messages = wire.AppendPublished(messages, size, func(dst []byte) []byte {
-					dst = wire.AppendMessage(dst, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
-					if m.ExpectedSequence != nil {
-						dst = wire.AppendExpected(dst, m.GetExpectedSequence())
-					}
-					return dst
+					return wire.AppendMessage(dst, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId(), m.ExpectedSequence)
 				})
 			}
 			require.Equal(t, encoded, wire.AppendPublish(nil, k.Publish.GetRequest(), messages))
@@ -243,7 +236,7 @@ func TestCheckRefusesWithTheRightCode(t *testing.T) {
 		{"a", "", 1001, nil, wire.MessageTooBig},
 		{"a", "", 0, many, wire.BadRequest},
 	} {
-		m, err := wire.ParseMessage(wire.AppendMessage(nil, c.topic, make([]byte, c.payload), c.headers, c.id))
+		m, err := wire.ParseMessage(wire.AppendMessage(nil, c.topic, make([]byte, c.payload), c.headers, c.id, nil))
 		require.NoError(t, err)
 		err = m.Check(1000)
 		if c.want == 0 {

@@ -229,7 +229,7 @@ func (c *consumer) bury(b burial) {
 		})
 	})
 	c.hub.gather()
-	c.hub.add(p, wire.AppendMessage(nil, "$dead."+topic.Escape(c.name), m.Payload, headers, ""), true)
+	c.hub.add(p, wire.AppendMessage(nil, "$dead."+topic.Escape(c.name), m.Payload, headers, "", nil), true)
 	c.hub.submit(p, false)
 }
 

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// dedupe remembers which message ids each publisher has sent: for a window of time
-// and up to a number of ids, whichever is less. Two generations of half the window
-// each make forgetting cheap. Ids are kept as 128-bit hashes: that two of a million
+// dedupe remembers which message ids each publisher has sent: for a window of time at
+// least, and half the number of entries at least, whichever is less. Two generations make
+// forgetting cheap: the older one is forgotten when the younger is as old as the window or
+// holds half the entries. Ids are kept as 128-bit hashes: that two of a million
 // collide has odds of about one in 10^26.
 type dedupe struct {
 	window  time.Duration
@@ -58,31 +59,22 @@ func (d *dedupe) hash(publisher, id []byte) idHash {
 	return sum
 }
 
-// knows reports whether an id was seen before, stored or on its way.
-func (d *dedupe) knows(key idHash) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, generation := range []map[idHash]origin{d.now, d.before} {
-		if o, ok := generation[key]; ok && !o.commit.failed {
-			return true
+// findLocked returns where an id was first seen, if it is known.
+func (d *dedupe) findLocked(key idHash) (first origin, known bool) {
+	for _, generation := range [...]map[idHash]origin{d.now, d.before} {
+		if first, ok := generation[key]; ok && !first.commit.failed {
+			return first, true
 		}
 	}
-	return false
+	return origin{}, false
 }
 
-// claimLocked makes o the origin of an id, unless another message is it already.
-func (d *dedupe) claimLocked(key idHash, o origin) (first origin, duplicate bool) {
-	if first, ok := d.now[key]; ok && !first.commit.failed {
-		return first, true
-	}
-	if first, ok := d.before[key]; ok && !first.commit.failed {
-		return first, true
-	}
-	if len(d.now) >= d.entries/2 || time.Since(d.rotated) > d.window/2 {
+// rememberLocked makes o the origin of an id.
+func (d *dedupe) rememberLocked(key idHash, o origin) {
+	if len(d.now) >= d.entries/2 || time.Since(d.rotated) > d.window {
 		d.before, d.now, d.rotated = d.now, make(map[idHash]origin, min(len(d.now), 1024)), time.Now()
 	}
 	d.now[key] = o
-	return origin{}, false
 }
 
 // settle tells what became of a commit, and those who wait for it.

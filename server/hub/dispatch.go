@@ -98,7 +98,7 @@ func (c *conn) publishDecoded(f *wire.Publish) error {
 	alone := c.unacked.take(len(f.GetMessages()))
 	c.hub.gather()
 	for _, m := range f.GetMessages() {
-		raw := encodeMessage(m)
+		raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId(), m.ExpectedSequence)
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.add(p, raw, false)
 	}

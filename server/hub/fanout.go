@@ -214,6 +214,22 @@ func (f *fanout) handOut(b *batch) {
 	}
 }
 
+// meets holds a message's expectation against the topic. The caller keeps other
+// publications out.
+func (t *topicState) meets(m *wire.RawMessage) error {
+	if !m.Expects {
+		return nil
+	}
+	// In this order: what is no longer on its way is in stored.
+	if n := t.underWay.Load(); n > 0 {
+		return wire.Faultf(wire.Conflict, "%d messages of topic %q are on their way to the log", n, t.name)
+	}
+	if stored := t.stored.Load(); stored != m.Expected {
+		return wire.Faultf(wire.Conflict, "newest message of topic %q has sequence %d, %d was expected", t.name, stored, m.Expected)
+	}
+	return nil
+}
+
 // noteLocked makes a message its topic's newest.
 func (f *fanout) noteLocked(t *topicState, sequence uint64, unixNano int64, raw []byte) {
 	t.messages++

@@ -39,8 +39,9 @@ type Options struct {
 	// them it loses its oldest. 0: 8,192 messages, 8 MiB.
 	MaxQueue      int
 	MaxQueueBytes int
-	// DedupeWindow and DedupeEntries bound the memory of message ids, whichever is less.
-	// 0: two minutes, 2^19 ids.
+	// DedupeWindow is how long a message id is known at least, DedupeEntries how many are
+	// kept at most: with more than half of that within the window the oldest are forgotten
+	// before. 0: two minutes, 2^19 ids.
 	DedupeWindow  time.Duration
 	DedupeEntries int
 
@@ -142,7 +143,7 @@ func New(log Log, o Options) (*Hub, error) {
 			c = &commit{first: first}
 			commits[first] = c
 		}
-		h.dedupe.claimLocked(h.dedupe.hash(publisher, id), origin{c, uint32(i)})
+		h.dedupe.rememberLocked(h.dedupe.hash(publisher, id), origin{c, uint32(i)})
 	})
 	if err != nil {
 		return nil, err

@@ -73,11 +73,11 @@ func (h *Hub) add(p *publication, raw []byte, own bool) {
 		state, err = h.fan.topic(m.Topic)
 	}
 	if err == nil && m.Expects {
-		err = h.meets(p, &m, state)
+		h.exclude(p)
 	}
-	if err == nil && len(m.ID) > 0 {
+	if err == nil {
 		var duplicate bool
-		if duplicate, err = h.claim(p, index, m.ID); duplicate {
+		if duplicate, err = h.claim(p, index, &m, state); duplicate {
 			return
 		}
 	}
@@ -90,26 +90,15 @@ func (h *Hub) add(p *publication, raw []byte, own bool) {
 	p.messages = append(p.messages, published{state, p.body[len(p.body)-len(raw):]})
 }
 
-// meets checks a message's expectation. What it finds stays true until the message is in the
-// log's order, since nobody else can come between. A message that was stored before is
-// left to claim: its sender only has not heard of it.
-func (h *Hub) meets(p *publication, m *wire.RawMessage, t *topicState) error {
-	if !p.exclusive {
-		h.order.RUnlock()
-		h.order.Lock()
-		p.exclusive = true
+// exclude keeps all other publications out of the log's order until p is in it: what an
+// expectation is held against must not change meanwhile.
+func (h *Hub) exclude(p *publication) {
+	if p.exclusive {
+		return
 	}
-	if len(m.ID) > 0 && h.dedupe.knows(h.dedupe.hash([]byte(p.publisher), m.ID)) {
-		return nil
-	}
-	// In this order: what is no longer on its way is in stored.
-	if n := t.underWay.Load(); n > 0 {
-		return wire.Faultf(wire.Conflict, "%d messages of topic %q are on their way to the log", n, t.name)
-	}
-	if stored := t.stored.Load(); stored != m.Expected {
-		return wire.Faultf(wire.Conflict, "newest message of topic %q has sequence %d, %d was expected", t.name, stored, m.Expected)
-	}
-	return nil
+	h.order.RUnlock()
+	h.order.Lock()
+	p.exclusive = true
 }
 
 // except notes that a message was refused.
@@ -122,13 +111,21 @@ func (p *publication) except(index uint32, err error) {
 }
 
 // claim looks whether the message is a duplicate. One whose original is not safe yet
-// waits for it: an answer must not promise what may still fail.
-func (h *Hub) claim(p *publication, index uint32, id []byte) (duplicate bool, err error) {
-	key := h.dedupe.hash([]byte(p.publisher), id)
+// waits for it: an answer must not promise what may still fail. An error is an expectation that
+// is not met; a duplicate's was met when it was stored, and its sender has not heard of it.
+func (h *Hub) claim(p *publication, index uint32, m *wire.RawMessage, t *topicState) (duplicate bool, err error) {
+	if len(m.ID) == 0 {
+		return false, t.meets(m)
+	}
+	key := h.dedupe.hash([]byte(p.publisher), m.ID)
 	h.dedupe.mu.Lock()
 	defer h.dedupe.mu.Unlock()
-	original, duplicate := h.dedupe.claimLocked(key, origin{p.commit, uint32(len(p.messages))})
+	original, duplicate := h.dedupe.findLocked(key)
 	if !duplicate {
+		if err := t.meets(m); err != nil {
+			return false, err
+		}
+		h.dedupe.rememberLocked(key, origin{p.commit, uint32(len(p.messages))})
 		return false, nil
 	}
 	exception := &wire.PubException{Index: index}
@@ -210,14 +207,6 @@ func (p *publication) leave(stored bool) {
 	}
 }
 
-func encodeMessage(m *wire.Message) []byte {
-	raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId())
-	if m.ExpectedSequence != nil {
-		raw = wire.AppendExpected(raw, m.GetExpectedSequence())
-	}
-	return raw
-}
-
 // refuse turns every message that the log did not take into an exception.
 func (h *Hub) refuse(p *publication, err error) {
 	refused := make([]bool, p.count)
@@ -248,7 +237,7 @@ func (h *Hub) Publish(ctx context.Context, publisher string, messages ...*wire.M
 	p := h.newPublication(publisher, 0, func(ack *wire.PubAck) { answered <- ack })
 	h.gather()
 	for _, m := range messages {
-		raw := encodeMessage(m)
+		raw := wire.AppendMessage(nil, m.GetTopic(), m.GetPayload(), m.GetHeaders(), m.GetId(), m.ExpectedSequence)
 		h.stats.messagesIn.Add(1)
 		h.add(p, raw, false)
 	}
